@@ -1,0 +1,73 @@
+/* edge.c - elements as the array sees them: an integer and an exponent. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mx_internal.h"
+
+enum { MAX_EDGE_BITS = 20 }; /* wider decoded integers enter as significands with their own exponents */
+
+static unsigned decoded_bits(struct pl_minifloat f)
+{
+    const unsigned top = minifloat_max_code(f) >> f.man_bits; /* largest finite exponent field */
+    return f.man_bits + 1u + (top ? top - 1 : 0) + 1u;
+}
+
+struct pl_edge pl_edge_of(const struct pl_format *f)
+{
+    if (f->kind == PL_FORMAT_MXINT)
+        return (struct pl_edge){f->int_bits, f->int_bits - 2, f->block};
+    const unsigned bits = decoded_bits(f->elem);
+    if (f->kind == PL_FORMAT_MXFP && bits <= MAX_EDGE_BITS)
+        return (struct pl_edge){bits, f->elem.man_bits + minifloat_bias(f->elem) - 1, f->block};
+    return (struct pl_edge){f->elem.man_bits + 2u, f->elem.man_bits, 1};
+}
+
+/* Signed significand of a finite code, and its exponent field (at least 1). */
+static int32_t significand(struct pl_minifloat f, uint32_t code, int *exp)
+{
+    const uint32_t magnitude = code & ((1u << (f.exp_bits + f.man_bits)) - 1);
+    const uint32_t field = magnitude >> f.man_bits, man = magnitude & ((1u << f.man_bits) - 1);
+    *exp = field ? (int)field : 1;
+    if (magnitude > minifloat_max_code(f))
+        return 0; /* Inf, NaN */
+    const int32_t v = (int32_t)(field ? man | 1u << f.man_bits : man);
+    return code >> (f.exp_bits + f.man_bits) & 1 ? -v : v;
+}
+
+static void decode_int(const struct pl_format *f, const uint16_t *code, const uint8_t *scale, size_t n, int32_t *v,
+                       int16_t *e)
+{
+    const int up = 32 - f->int_bits;
+    for (size_t i = 0; i < n; i++)
+        v[i] = (int32_t)((uint32_t)code[i] << up) >> up;
+    for (size_t b = 0; b * f->block < n; b++)
+        e[b] = scale[b];
+}
+
+void pl_edge_decode(const struct pl_format *f, const uint16_t *code, const uint8_t *scale, size_t n, int32_t *v,
+                    int16_t *e)
+{
+    const struct pl_edge edge = pl_edge_of(f);
+    const int bias = f->kind == PL_FORMAT_MXINT ? 0 : minifloat_bias(f->elem);
+    if (f->kind == PL_FORMAT_MXINT) {
+        decode_int(f, code, scale, n, v, e);
+    } else if (edge.group > 1) {
+        for (size_t i = 0; i < n; i++) {
+            int exp;
+            const int32_t sig = significand(f->elem, code[i], &exp);
+            v[i] = sig * (1 << (exp - 1));
+        }
+        for (size_t b = 0; b * f->block < n; b++)
+            e[b] = scale[b];
+    } else {
+        for (size_t i = 0; i < n; i++) {
+            int exp;
+            v[i] = significand(f->elem, code[i], &exp);
+            e[i] = (int16_t)(exp - bias + (f->kind == PL_FORMAT_FLOAT ? 127 : scale[i / f->block]));
+            if (!v[i])
+                e[i] = 0;
+        }
+    }
+    if (pl_format_has_scale(f))
+        for (size_t i = 0; i < n; i++)
+            if (scale[i / f->block] == 255)
+                v[i] = 0;
+}

@@ -1,0 +1,43 @@
+/* pack.c - element codes as a little-endian bit stream. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mx_internal.h"
+
+void pl_pack(unsigned bits, const uint16_t *code, size_t n, uint8_t *bytes)
+{
+    if (bits == 8) {
+        for (size_t i = 0; i < n; i++)
+            bytes[i] = (uint8_t)code[i];
+        return;
+    }
+    uint32_t acc = 0;
+    unsigned have = 0;
+    for (size_t i = 0; i < n; i++) {
+        acc |= ((uint32_t)code[i] & ((1u << bits) - 1)) << have;
+        have += bits;
+        while (have >= 8) {
+            *bytes++ = (uint8_t)acc;
+            acc >>= 8;
+            have -= 8;
+        }
+    }
+    if (have)
+        *bytes = (uint8_t)acc;
+}
+
+void pl_unpack(unsigned bits, const uint8_t *bytes, size_t first, size_t n, uint16_t *code)
+{
+    if (bits == 8) {
+        for (size_t i = 0; i < n; i++)
+            code[i] = bytes[first + i];
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const size_t at = (first + i) * bits;
+        uint32_t v = bytes[at / 8];
+        if (at % 8 + bits > 8)
+            v |= (uint32_t)bytes[at / 8 + 1] << 8;
+        if (at % 8 + bits > 16)
+            v |= (uint32_t)bytes[at / 8 + 2] << 16;
+        code[i] = (uint16_t)(v >> at % 8 & ((1u << bits) - 1));
+    }
+}

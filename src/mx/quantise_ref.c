@@ -1,0 +1,129 @@
+/* quantise_ref.c - the slow, obvious twin of quantise.c, written from the rule in extended precision. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mx_internal.h"
+
+#include <math.h>
+
+/* Value of element code c, by formula. */
+static long double element_value(const struct pl_format *f, unsigned c)
+{
+    if (f->kind == PL_FORMAT_MXINT) {
+        long q = (long)c;
+        if (c >> (f->int_bits - 1))
+            q -= 1L << f->int_bits;
+        return ldexpl((long double)q, -(f->int_bits - 2));
+    }
+    return (long double)pl_minifloat_decode(f->elem, c);
+}
+
+static long double element_max(const struct pl_format *f)
+{
+    return f->kind == PL_FORMAT_MXINT ? element_value(f, (1u << (f->int_bits - 1)) - 1)
+                                      : (long double)pl_minifloat_max(f->elem);
+}
+
+/* Of all finite magnitudes the nearest to y >= 0; at a tie the even code. */
+static unsigned nearest_code(const struct pl_format *f, long double y)
+{
+    const unsigned n =
+        f->kind == PL_FORMAT_MXINT ? 1u << (f->int_bits - 1) : minifloat_max_code(f->elem) + 1;
+    unsigned lo = 0, hi = n - 1; /* largest code with value <= y */
+    if (y >= element_value(f, hi))
+        return hi;
+    while (hi - lo > 1) {
+        const unsigned mid = (lo + hi) / 2;
+        if (element_value(f, mid) <= y)
+            lo = mid;
+        else
+            hi = mid;
+    }
+    const long double below = y - element_value(f, lo), above = element_value(f, hi) - y;
+    if (below != above)
+        return below < above ? lo : hi;
+    return lo % 2 == 0 ? lo : hi;
+}
+
+static unsigned encode(const struct pl_format *f, long double y, bool negative)
+{
+    const unsigned c = nearest_code(f, fabsl(y));
+    if (!negative)
+        return c;
+    return f->kind == PL_FORMAT_MXINT ? (0u - c) & ((1u << f->int_bits) - 1)
+                                      : c | 1u << (pl_format_bits(f) - 1);
+}
+
+static int clamp_scale(int e)
+{
+    return e < -127 ? -127 : e > 127 ? 127 : e;
+}
+
+static double error_at(const struct pl_format *f, const long double *x, size_t n, int e, int e0)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        const unsigned c = encode(f, ldexpl(x[i], -e), signbit(x[i]));
+        const double diff = (double)ldexpl(x[i], -e0) - (double)ldexpl(element_value(f, c), e - e0);
+        sum += diff * diff;
+    }
+    return sum;
+}
+
+static int scale_of(const struct pl_format *f, const long double *x, size_t n, long double amax)
+{
+    int exp;
+    frexpl(amax, &exp);
+    int emax;
+    frexpl(element_max(f), &emax);
+    const int floor_e = (exp - 1) - (f->kind == PL_FORMAT_MXINT ? 0 : emax - 1);
+    if (f->rule == PL_SCALE_FLOOR)
+        return clamp_scale(floor_e);
+    if (f->rule == PL_SCALE_CEIL) {
+        int e = floor_e - 1;
+        while (ldexpl(amax, -e) > element_max(f))
+            e++;
+        return clamp_scale(e);
+    }
+    int best = clamp_scale(floor_e - 1);
+    for (int k = 0; k < 2; k++) {
+        const int e = clamp_scale(floor_e + k);
+        if (error_at(f, x, n, e, floor_e) < error_at(f, x, n, best, floor_e))
+            best = e;
+    }
+    return best;
+}
+
+static bool block_ref(const struct pl_format *f, const float *x, const int16_t *exp_add, size_t n, uint16_t *code,
+                      uint8_t *scale)
+{
+    long double v[64], amax = 0;
+    bool bad = false;
+    for (size_t i = 0; i < n; i++) {
+        bad |= !isfinite(x[i]);
+        v[i] = ldexpl((long double)x[i], exp_add ? exp_add[i] : 0);
+        amax = fabsl(v[i]) > amax ? fabsl(v[i]) : amax;
+    }
+    const int e = bad || amax == 0 ? -127 : scale_of(f, v, n, amax);
+    *scale = bad ? 255 : (uint8_t)(e + 127);
+    for (size_t i = 0; i < n; i++)
+        code[i] = bad ? 0 : (uint16_t)encode(f, ldexpl(v[i], -e), signbit(x[i]));
+    return bad;
+}
+
+bool pl_quantise_ref(const struct pl_format *f, const float *x, const int16_t *exp_add, size_t n, uint16_t *code,
+                     uint8_t *scale)
+{
+    bool sticky = false;
+    if (f->kind == PL_FORMAT_FLOAT) {
+        for (size_t i = 0; i < n; i++) {
+            const float r = pl_vec_round(f->elem, x[i]);
+            sticky |= !isfinite(r);
+            code[i] = (uint16_t)pl_minifloat_encode(f->elem, r, false);
+        }
+        return sticky;
+    }
+    for (size_t i = 0, b = 0; i < n; i += f->block, b++) {
+        const size_t len = n - i < f->block ? n - i : f->block;
+        sticky |= block_ref(f, x + i, exp_add ? exp_add + i : NULL, len, code + i, scale + b);
+    }
+    return sticky;
+}
