@@ -1,0 +1,286 @@
+/* arch.c - machine descriptions: the schema from arch.def, YAML in and out, checks. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "plena/arch.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "plena/base_yaml.h"
+
+enum param_type { TYPE_U32, TYPE_U64, TYPE_F64, TYPE_FORMAT };
+struct param {
+    const char *section, *name, *unit, *dflt, *source, *doc;
+    enum param_type type;
+    size_t offset;
+    double least, most;
+};
+static const struct param params[] = {
+#define PARAM(section, name, type, unit, dflt, least, most, source, doc)                                               \
+    {#section, #name, unit, #dflt, source, doc, TYPE_##type, offsetof(struct pl_arch, name), (double)(least),          \
+     (double)(most)},
+#define FORMAT(section, name, dflt, source, doc)                                                                       \
+    {#section, #name, "", dflt, source, doc, TYPE_FORMAT, offsetof(struct pl_arch, name), 0, 0},
+#include "plena/arch.def"
+#undef PARAM
+#undef FORMAT
+};
+
+struct shipped {
+    const char *name, *text;
+};
+static const struct shipped shipped[] = {
+#include "machines.inc"
+    {NULL, NULL}};
+
+const char *pl_arch_list(size_t index)
+{
+    return index < PL_COUNT(shipped) ? shipped[index].name : NULL;
+}
+
+/* Store a value given as text. Says what is allowed, without the key. */
+static enum pl_status store(struct pl_arch *arch, const struct param *p, const char *text, struct pl_diag *d)
+{
+    char *field = (char *)arch + p->offset, *end;
+    if (p->type == TYPE_FORMAT)
+        return pl_format_parse(text, (struct pl_format *)(void *)field, d);
+    errno = 0;
+    if (p->type == TYPE_F64) {
+        const double v = strtod(text, &end);
+        if (end == text || *end || !isfinite(v))
+            return pl_fail(d, PL_EPARSE, "expected a number, found \"%s\"", text);
+        if (v < p->least || v > p->most)
+            return pl_fail(d, PL_ERANGE, "%s is outside %g..%g %s", text, p->least, p->most, p->unit);
+        *(double *)(void *)field = v;
+        return PL_OK;
+    }
+    const unsigned long long v = strtoull(text, &end, 0);
+    if (end == text || *end || text[0] == '-' || errno)
+        return pl_fail(d, PL_EPARSE, "expected an integer, found \"%s\"", text);
+    if ((double)v < p->least || (double)v > p->most)
+        return pl_fail(d, PL_ERANGE, "%s is outside %.0f..%.0f %s", text, p->least, p->most, p->unit);
+    if (p->type == TYPE_U32)
+        *(uint32_t *)(void *)field = (uint32_t)v;
+    else
+        *(uint64_t *)(void *)field = v;
+    return PL_OK;
+}
+
+void pl_arch_defaults(struct pl_arch *out)
+{
+    *out = (struct pl_arch){.name = "default"};
+    for (size_t i = 0; i < PL_COUNT(params); i++)
+        (void)store(out, &params[i], params[i].dflt, NULL);
+}
+
+static const struct param *find_param(const char *section, const char *name)
+{
+    for (size_t i = 0; i < PL_COUNT(params); i++)
+        if (!strcmp(params[i].name, name) && (!section || !strcmp(params[i].section, section)))
+            return &params[i];
+    return NULL;
+}
+
+/* The name nearest to `s` among the sections (section NULL) or the parameters of a section. */
+static const char *nearest(const char *s, const char *section)
+{
+    const char *names[PL_COUNT(params)];
+    size_t n = 0;
+    for (size_t i = 0; i < PL_COUNT(params); i++)
+        if (!section || !strcmp(params[i].section, section))
+            names[n++] = section ? params[i].name : params[i].section;
+    return pl_nearest(s, names, n);
+}
+
+static enum pl_status unknown_key(const struct pl_source *src, const struct pl_yaml *node, const char *section,
+                                  struct pl_diag *d)
+{
+    const char *near = nearest(node->key, section);
+    return pl_fail_at(d, PL_EPARSE, src, node->key_at, "unknown %s \"%s\"%s%s%s", section ? "parameter" : "section",
+                      node->key, near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+}
+
+static enum pl_status read_section(const struct pl_source *src, const struct pl_yaml *sec, struct pl_arch *out,
+                                   struct pl_diag *d)
+{
+    bool known = false;
+    for (size_t i = 0; i < PL_COUNT(params); i++)
+        known |= !strcmp(params[i].section, sec->key);
+    if (!known)
+        return unknown_key(src, sec, NULL, d);
+    if (sec->kind != PL_YAML_MAP)
+        return pl_fail_at(d, PL_EPARSE, src, sec->at, "section \"%s\" must hold \"name: value\" lines", sec->key);
+    for (size_t i = 0; i < sec->n_child; i++) {
+        const struct pl_yaml *v = &sec->child[i];
+        const struct param *p = find_param(sec->key, v->key);
+        if (!p)
+            return unknown_key(src, v, sec->key, d);
+        struct pl_diag why;
+        if (v->kind != PL_YAML_SCALAR)
+            return pl_fail_at(d, PL_EPARSE, src, v->at, "%s.%s: expected one value", sec->key, v->key);
+        const enum pl_status s = store(out, p, v->text, &why);
+        if (s != PL_OK)
+            return pl_fail_at(d, s, src, v->at, "%s.%s: %s", sec->key, v->key, why.text);
+    }
+    return PL_OK;
+}
+
+enum pl_status pl_arch_parse(const struct pl_source *src, struct pl_arch *out, struct pl_diag *d)
+{
+    struct pl_arena a;
+    struct pl_yaml *doc;
+    pl_arena_init(&a);
+    pl_arch_defaults(out);
+    enum pl_status s = pl_yaml_parse(&a, src, &doc, d);
+    if (s == PL_OK && doc->kind != PL_YAML_MAP)
+        s = pl_fail_at(d, PL_EPARSE, src, doc->at, "a machine file holds sections");
+    for (size_t i = 0; s == PL_OK && i < doc->n_child; i++) {
+        const struct pl_yaml *c = &doc->child[i];
+        if (strcmp(c->key, "name") != 0)
+            s = read_section(src, c, out, d);
+        else if (c->kind != PL_YAML_SCALAR || !c->text[0] || strlen(c->text) >= sizeof out->name)
+            s = pl_fail_at(d, PL_EPARSE, src, c->at, "name: expected a text of at most %zu bytes", sizeof out->name - 1);
+        else
+            snprintf(out->name, sizeof out->name, "%s", c->text);
+    }
+    pl_arena_fini(&a);
+    if (s == PL_OK) {
+        s = pl_arch_check(out, d);
+        if (s != PL_OK)
+            pl_fail_in(d, s, "%s", src->name);
+    }
+    return s;
+}
+
+enum pl_status pl_arch_load(const char *name_or_path, struct pl_arch *out, struct pl_diag *d)
+{
+    for (size_t i = 0; shipped[i].name; i++)
+        if (!strcmp(shipped[i].name, name_or_path)) {
+            const struct pl_source src = {shipped[i].name, shipped[i].text, strlen(shipped[i].text)};
+            return pl_arch_parse(&src, out, d);
+        }
+    if (!pl_file_exists(name_or_path)) {
+        const char *names[PL_COUNT(shipped)];
+        struct pl_buf list;
+        pl_buf_init(&list);
+        for (size_t i = 0; shipped[i].name; i++) {
+            names[i] = shipped[i].name;
+            pl_buf_printf(&list, " %s", names[i]);
+        }
+        const char *near = pl_nearest(name_or_path, names, PL_COUNT(shipped) - 1);
+        const enum pl_status s =
+            pl_fail(d, PL_EIO, "\"%s\" is neither a file nor a shipped machine%s%s%s; shipped:%s", name_or_path,
+                    near ? "; did you mean \"" : "", near ? near : "", near ? "\"" : "", list.data);
+        pl_buf_fini(&list);
+        return s;
+    }
+    struct pl_map m;
+    PL_TRY(pl_file_map(name_or_path, &m, d));
+    const struct pl_source src = {name_or_path, (const char *)m.data, m.len};
+    const enum pl_status s = pl_arch_parse(&src, out, d);
+    if (s == PL_OK && !strcmp(out->name, "default"))
+        snprintf(out->name, sizeof out->name, "%.60s", name_or_path);
+    pl_file_unmap(&m);
+    return s;
+}
+
+enum pl_status pl_arch_set(struct pl_arch *arch, const char *assignment, struct pl_diag *d)
+{
+    char key[96];
+    const char *eq = strchr(assignment, '=');
+    if (!eq || eq == assignment || (size_t)(eq - assignment) >= sizeof key)
+        return pl_fail(d, PL_EUSAGE, "\"%s\": expected name=value", assignment);
+    snprintf(key, sizeof key, "%.*s", (int)(eq - assignment), assignment);
+    char *dot = strchr(key, '.');
+    if (dot)
+        *dot = 0;
+    const char *name = dot ? dot + 1 : key;
+    const struct param *p = find_param(dot ? key : NULL, name);
+    if (!p) {
+        const char *names[PL_COUNT(params)];
+        for (size_t i = 0; i < PL_COUNT(params); i++)
+            names[i] = params[i].name;
+        const char *near = pl_nearest(name, names, PL_COUNT(params));
+        return pl_fail(d, PL_EUSAGE, "no machine parameter \"%.*s\"%s%s%s; see plena help machine", (int)(eq - assignment),
+                       assignment, near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    }
+    const enum pl_status s = store(arch, p, eq + 1, d);
+    return s == PL_OK ? s : pl_fail_in(d, s, "%s.%s", p->section, p->name);
+}
+
+static enum pl_status broken(const struct pl_arch *a, struct pl_diag *d, const char *rule)
+{
+    return pl_fail(d, PL_ERANGE, "machine %s: %s (mlen %u, blen %u, hlen %u, vlen %u)", a->name, rule, a->mlen, a->blen,
+                   a->hlen, a->vlen);
+}
+
+enum pl_status pl_arch_check(const struct pl_arch *a, struct pl_diag *d)
+{
+    if (!pl_is_pow2(a->mlen) || !pl_is_pow2(a->blen) || !pl_is_pow2(a->hlen) || !pl_is_pow2(a->vlen))
+        return broken(a, d, "mlen, blen, hlen and vlen must be powers of two");
+    if (a->hlen % a->blen || a->mlen % a->hlen)
+        return broken(a, d, "blen must divide hlen, and hlen must divide mlen");
+    if (a->vlen % a->hlen)
+        return broken(a, d, "hlen must divide vlen");
+    if (a->vlen / a->hlen > 32)
+        return broken(a, d, "V_MASK has 32 bits: vlen / hlen must not exceed 32");
+    if (!pl_is_pow2(a->hbm_burst))
+        return broken(a, d, "hbm.hbm_burst must be a power of two");
+    if ((uint64_t)a->matrix_tiles * a->mlen * a->mlen > UINT32_MAX)
+        return broken(a, d, "Matrix SRAM addresses (matrix_tiles * mlen * mlen) must fit 32 bits");
+    if ((uint64_t)a->vector_rows * a->vlen > UINT32_MAX)
+        return broken(a, d, "Vector SRAM addresses (vector_rows * vlen) must fit 32 bits");
+    const struct pl_format *v = &a->vector_format;
+    if (v->kind != PL_FORMAT_FLOAT || v->elem.special != PL_SPECIAL_IEEE || v->elem.exp_bits < 4 || v->elem.man_bits < 2)
+        return broken(a, d, "vector.vector_format must be bf16, fp16 or eXmY with X >= 4, Y >= 2");
+    return PL_OK;
+}
+
+static void print_value(const struct pl_arch *arch, const struct param *p, char out[64])
+{
+    const char *field = (const char *)arch + p->offset;
+    switch (p->type) {
+    case TYPE_U32:
+        snprintf(out, 64, "%u", *(const uint32_t *)(const void *)field);
+        break;
+    case TYPE_U64:
+        snprintf(out, 64, "%llu", (unsigned long long)*(const uint64_t *)(const void *)field);
+        break;
+    case TYPE_F64:
+        snprintf(out, 64, "%.17g", *(const double *)(const void *)field);
+        break;
+    default:
+        pl_format_name((const struct pl_format *)(const void *)field, out);
+    }
+}
+
+void pl_arch_print(const struct pl_arch *arch, struct pl_buf *out)
+{
+    pl_buf_printf(out, "name: \"%s\"\n", arch->name);
+    for (size_t i = 0; i < PL_COUNT(params); i++) {
+        const struct param *p = &params[i];
+        char value[64];
+        if (!i || strcmp(p->section, params[i - 1].section) != 0)
+            pl_buf_printf(out, "%s:\n", p->section);
+        print_value(arch, p, value);
+        pl_buf_printf(out, "  %s: %s # %s%s%s\n", p->name, value, p->unit, p->unit[0] ? "; " : "", p->doc);
+    }
+}
+
+void pl_arch_help(struct pl_buf *out)
+{
+    static const char *const type[] = {"integer", "integer", "number", "format"};
+    for (size_t i = 0; i < PL_COUNT(params); i++) {
+        const struct param *p = &params[i];
+        if (!i || strcmp(p->section, params[i - 1].section) != 0)
+            pl_buf_printf(out, "%s%s:\n", i ? "\n" : "", p->section);
+        pl_buf_printf(out, "  %-18s %-8s", p->name, type[p->type]);
+        if (p->type == TYPE_FORMAT)
+            pl_buf_printf(out, " default %s", p->dflt);
+        else
+            pl_buf_printf(out, " %.15g..%.15g %s, default %s", p->least, p->most, p->unit, p->dflt);
+        pl_buf_printf(out, "\n      %s [%s]\n", p->doc, p->source);
+    }
+}
