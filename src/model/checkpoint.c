@@ -1,0 +1,179 @@
+/* checkpoint.c - a checkpoint folder: shards, and the tensors of a Llama decoder with their shapes. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "plena/base_json.h"
+#include "plena/model.h"
+
+static enum pl_status open_shard(struct pl_arena *a, struct pl_checkpoint *ck, const char *path,
+                                 struct pl_safetensors *out, struct pl_diag *d)
+{
+    PL_TRY(pl_file_map(path, &ck->map[ck->n_map], d));
+    const struct pl_map *m = &ck->map[ck->n_map++];
+    return pl_safetensors_parse(a, path, m->data, m->len, out, d);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct pl_tensor *)a)->name, ((const struct pl_tensor *)b)->name);
+}
+
+/* Each shard named in the weight map once; a name must stay inside the folder. */
+static enum pl_status shard_names(struct pl_arena *a, const char *index, json_t *map, const char ***names, size_t *n,
+                                  struct pl_diag *d)
+{
+    const char **list = PL_NEW_N(a, const char *, json_object_size(map));
+    const char *tensor;
+    json_t *v;
+    *n = 0;
+    json_object_foreach(map, tensor, v)
+    {
+        const char *s = json_string_value(v);
+        if (!s || !*s || strchr(s, '/') || s[0] == '.')
+            return pl_fail(d, PL_EPARSE, "%s: weight_map.%.200s: expected the name of a file in this folder", index,
+                           tensor);
+        size_t i = 0;
+        while (i < *n && strcmp(list[i], s) != 0)
+            i++;
+        if (i == *n)
+            list[(*n)++] = pl_arena_strdup(a, s);
+    }
+    *names = list;
+    return PL_OK;
+}
+
+static enum pl_status open_sharded(struct pl_arena *a, struct pl_checkpoint *ck, const char *index, struct pl_diag *d)
+{
+    json_t *o, *map;
+    PL_TRY(pl_json_load(index, &o, d));
+    const struct pl_json_at at = {index, ""};
+    const char **names = NULL;
+    size_t n = 0;
+    enum pl_status s = pl_json_member(&at, o, "weight_map", true, JSON_OBJECT, &map, d);
+    if (s == PL_OK)
+        s = shard_names(a, index, map, &names, &n, d);
+    json_decref(o);
+    if (s != PL_OK)
+        return s;
+    struct pl_safetensors *part = PL_NEW_N(a, struct pl_safetensors, n);
+    ck->map = PL_NEW_N(a, struct pl_map, n);
+    size_t total = 0;
+    for (size_t i = 0; i < n; i++) {
+        PL_TRY(open_shard(a, ck, pl_path_join(a, ck->dir, names[i]), &part[i], d));
+        total += part[i].n;
+    }
+    ck->tensors.tensor = PL_NEW_N(a, struct pl_tensor, total);
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < part[i].n; k++)
+            ck->tensors.tensor[ck->tensors.n++] = part[i].tensor[k];
+    if (total)
+        qsort(ck->tensors.tensor, total, sizeof *ck->tensors.tensor, by_name);
+    for (size_t i = 1; i < total; i++)
+        if (!strcmp(ck->tensors.tensor[i - 1].name, ck->tensors.tensor[i].name))
+            return pl_fail(d, PL_EPARSE, "%s: tensor \"%.200s\" is in two shards", index, ck->tensors.tensor[i].name);
+    return PL_OK;
+}
+
+static enum pl_status open_tensors(struct pl_arena *a, struct pl_checkpoint *ck, struct pl_diag *d)
+{
+    const char *one = pl_path_join(a, ck->dir, "model.safetensors");
+    const char *index = pl_path_join(a, ck->dir, "model.safetensors.index.json");
+    if (pl_file_exists(index))
+        return open_sharded(a, ck, index, d);
+    if (!pl_file_exists(one))
+        return pl_fail(d, PL_EIO, "%s: holds neither model.safetensors nor model.safetensors.index.json", ck->dir);
+    ck->map = PL_NEW(a, struct pl_map);
+    return open_shard(a, ck, one, &ck->tensors, d);
+}
+
+/* The tensor `name` of shape [rows, cols], or [cols] when rows is 0. */
+static enum pl_status need(struct pl_checkpoint *ck, const char *name, uint64_t rows, uint64_t cols,
+                           const struct pl_tensor **out, struct pl_diag *d)
+{
+    const struct pl_tensor *t = pl_safetensors_find(&ck->tensors, name);
+    if (!t)
+        return pl_fail(d, PL_EPARSE, "%s: tensor \"%s\" is missing", ck->dir, name);
+    const unsigned rank = rows ? 2 : 1;
+    if (t->rank != rank || t->shape[rank - 1] != cols || (rows && t->shape[0] != rows)) {
+        char found[128] = "";
+        for (unsigned i = 0, n = 0; i < t->rank && n < 100; i++)
+            n += (unsigned)snprintf(found + n, sizeof found - n, "%s%llu", i ? ", " : "",
+                                    (unsigned long long)t->shape[i]);
+        return rows ? pl_fail(d, PL_EPARSE, "%s: tensor \"%s\" has shape [%s], expected [%llu, %llu]", ck->dir, name,
+                              found, (unsigned long long)rows, (unsigned long long)cols)
+                    : pl_fail(d, PL_EPARSE, "%s: tensor \"%s\" has shape [%s], expected [%llu]", ck->dir, name, found,
+                              (unsigned long long)cols);
+    }
+    if (t->dtype == PL_DTYPE_OTHER)
+        return pl_fail(d, PL_EUNSUPPORTED, "%s: tensor \"%s\" has dtype %s; supported: F32, F16, BF16", ck->dir, name,
+                       t->dtype_name);
+    *out = t;
+    return PL_OK;
+}
+
+static enum pl_status bind_layer(struct pl_checkpoint *ck, uint32_t l, struct pl_layer_tensors *t, struct pl_diag *d)
+{
+    const struct pl_model_config *c = &ck->config;
+    const uint64_t q = (uint64_t)c->n_heads * c->head_dim, kv = (uint64_t)c->n_kv_heads * c->head_dim;
+    const struct {
+        const char *name;
+        uint64_t rows, cols;
+        const struct pl_tensor **out;
+    } want[] = {
+        {"input_layernorm.weight", 0, c->hidden, &t->input_norm},
+        {"self_attn.q_proj.weight", q, c->hidden, &t->q},
+        {"self_attn.k_proj.weight", kv, c->hidden, &t->k},
+        {"self_attn.v_proj.weight", kv, c->hidden, &t->v},
+        {"self_attn.o_proj.weight", c->hidden, q, &t->o},
+        {"post_attention_layernorm.weight", 0, c->hidden, &t->post_norm},
+        {"mlp.gate_proj.weight", c->ffn, c->hidden, &t->gate},
+        {"mlp.up_proj.weight", c->ffn, c->hidden, &t->up},
+        {"mlp.down_proj.weight", c->hidden, c->ffn, &t->down},
+    };
+    for (size_t i = 0; i < PL_COUNT(want); i++) {
+        char name[96];
+        snprintf(name, sizeof name, "model.layers.%u.%s", l, want[i].name);
+        PL_TRY(need(ck, name, want[i].rows, want[i].cols, want[i].out, d));
+    }
+    return PL_OK;
+}
+
+static enum pl_status bind_all(struct pl_arena *a, struct pl_checkpoint *ck, struct pl_diag *d)
+{
+    const struct pl_model_config *c = &ck->config;
+    PL_TRY(need(ck, "model.embed_tokens.weight", c->vocab, c->hidden, &ck->embed, d));
+    PL_TRY(need(ck, "model.norm.weight", 0, c->hidden, &ck->final_norm, d));
+    ck->lm_head = ck->embed;
+    if (!c->tied)
+        PL_TRY(need(ck, "lm_head.weight", c->vocab, c->hidden, &ck->lm_head, d));
+    ck->layer = PL_NEW_N(a, struct pl_layer_tensors, c->n_layers);
+    for (uint32_t l = 0; l < c->n_layers; l++)
+        PL_TRY(bind_layer(ck, l, &ck->layer[l], d));
+    return PL_OK;
+}
+
+enum pl_status pl_checkpoint_open(struct pl_arena *a, const char *dir, struct pl_checkpoint **out, struct pl_diag *d)
+{
+    struct pl_checkpoint *ck = PL_NEW(a, struct pl_checkpoint);
+    ck->dir = pl_arena_strdup(a, dir);
+    PL_TRY(pl_model_config_load(pl_path_join(a, dir, "config.json"), &ck->config, d));
+    enum pl_status s = open_tensors(a, ck, d);
+    if (s == PL_OK)
+        s = bind_all(a, ck, d);
+    if (s != PL_OK) {
+        pl_checkpoint_close(ck);
+        return s;
+    }
+    *out = ck;
+    return PL_OK;
+}
+
+void pl_checkpoint_close(struct pl_checkpoint *ck)
+{
+    for (size_t i = 0; ck && i < ck->n_map; i++)
+        pl_file_unmap(&ck->map[i]);
+    if (ck)
+        ck->n_map = 0;
+}

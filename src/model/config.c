@@ -1,0 +1,199 @@
+/* config.c - config.json of the Llama family. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "plena/model.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "plena/base_json.h"
+
+enum { MAX_DIM = 1 << 20, MAX_LAYERS = 4096, MAX_VOCAB = 1 << 24, MAX_POSITION = 1 << 26 };
+
+static enum pl_status u32(const struct pl_json_at *at, const json_t *o, const char *key, bool need, uint64_t most,
+                          uint32_t *out, struct pl_diag *d)
+{
+    uint64_t v = *out;
+    PL_TRY(pl_json_u64(at, o, key, need, 1, most, &v, d));
+    *out = (uint32_t)v;
+    return PL_OK;
+}
+
+static enum pl_status family(const struct pl_json_at *at, const json_t *o, struct pl_diag *d)
+{
+    const char *type = "llama", *act = "silu";
+    bool attention_bias = false, mlp_bias = false;
+    PL_TRY(pl_json_string(at, o, "model_type", true, &type, d));
+    const json_t *window = json_object_get(o, "sliding_window");
+    const bool mistral = !strcmp(type, "mistral") && (!window || json_is_null(window));
+    if (strcmp(type, "llama") != 0 && !mistral)
+        return pl_fail(d, PL_EUNSUPPORTED, "%s: model_type \"%s\" is not supported; supported: llama, mistral without sliding window",
+                       at->file, type);
+    PL_TRY(pl_json_string(at, o, "hidden_act", false, &act, d));
+    if (strcmp(act, "silu") != 0)
+        return pl_fail(d, PL_EUNSUPPORTED, "%s: hidden_act \"%s\" is not supported; supported: silu", at->file, act);
+    PL_TRY(pl_json_bool(at, o, "attention_bias", false, &attention_bias, d));
+    PL_TRY(pl_json_bool(at, o, "mlp_bias", false, &mlp_bias, d));
+    if (attention_bias || mlp_bias)
+        return pl_fail(d, PL_EUNSUPPORTED, "%s: %s is not supported", at->file,
+                       attention_bias ? "attention_bias" : "mlp_bias");
+    return PL_OK;
+}
+
+static enum pl_status dims(const struct pl_json_at *at, const json_t *o, struct pl_model_config *c, struct pl_diag *d)
+{
+    PL_TRY(u32(at, o, "vocab_size", true, MAX_VOCAB, &c->vocab, d));
+    PL_TRY(u32(at, o, "hidden_size", true, MAX_DIM, &c->hidden, d));
+    PL_TRY(u32(at, o, "intermediate_size", true, MAX_DIM, &c->ffn, d));
+    PL_TRY(u32(at, o, "num_hidden_layers", true, MAX_LAYERS, &c->n_layers, d));
+    PL_TRY(u32(at, o, "num_attention_heads", true, 4096, &c->n_heads, d));
+    c->n_kv_heads = c->n_heads;
+    PL_TRY(u32(at, o, "num_key_value_heads", false, 4096, &c->n_kv_heads, d));
+    c->head_dim = c->hidden / c->n_heads;
+    PL_TRY(u32(at, o, "head_dim", false, 4096, &c->head_dim, d));
+    c->max_position = 2048;
+    PL_TRY(u32(at, o, "max_position_embeddings", false, MAX_POSITION, &c->max_position, d));
+    if (c->n_heads % c->n_kv_heads)
+        return pl_fail(d, PL_ERANGE, "%s: num_key_value_heads %u does not divide num_attention_heads %u", at->file,
+                       c->n_kv_heads, c->n_heads);
+    if (c->head_dim < 2 || c->head_dim % 2 || c->head_dim > 4096)
+        return pl_fail(d, PL_ERANGE, "%s: head_dim %u must be even and in 2..4096", at->file, c->head_dim);
+    if ((uint64_t)c->n_heads * c->head_dim > MAX_DIM)
+        return pl_fail(d, PL_ERANGE, "%s: %u heads of %u lanes", at->file, c->n_heads, c->head_dim);
+    return PL_OK;
+}
+
+static enum pl_status rope_scaling(const struct pl_json_at *at, const json_t *o, struct pl_model_config *c,
+                                   struct pl_diag *d)
+{
+    json_t *s = NULL;
+    PL_TRY(pl_json_member(at, o, "rope_scaling", false, JSON_OBJECT, &s, d));
+    if (!s)
+        return PL_OK;
+    const struct pl_json_at in = {at->file, "rope_scaling"};
+    const char *type = "default";
+    PL_TRY(pl_json_string(&in, s, "type", false, &type, d));
+    PL_TRY(pl_json_string(&in, s, "rope_type", false, &type, d));
+    if (!strcmp(type, "default"))
+        return PL_OK;
+    if (strcmp(type, "linear") != 0 && strcmp(type, "llama3") != 0)
+        return pl_fail(d, PL_EUNSUPPORTED, "%s: rope_scaling type \"%s\" is not supported; supported: default, linear, llama3",
+                       at->file, type);
+    PL_TRY(pl_json_double(&in, s, "factor", true, &c->rope_factor, d));
+    if (c->rope_factor < 1 || c->rope_factor > 1e6)
+        return pl_fail(d, PL_ERANGE, "%s: rope_scaling.factor: %g is outside 1..1e6", at->file, c->rope_factor);
+    c->rope = PL_ROPE_LINEAR;
+    if (!strcmp(type, "linear"))
+        return PL_OK;
+    c->rope = PL_ROPE_LLAMA3;
+    PL_TRY(pl_json_double(&in, s, "low_freq_factor", true, &c->rope_low_freq, d));
+    PL_TRY(pl_json_double(&in, s, "high_freq_factor", true, &c->rope_high_freq, d));
+    PL_TRY(u32(&in, s, "original_max_position_embeddings", true, MAX_POSITION, &c->rope_original_max, d));
+    if (!(c->rope_low_freq > 0) || !(c->rope_high_freq > c->rope_low_freq))
+        return pl_fail(d, PL_ERANGE, "%s: rope_scaling: high_freq_factor must exceed low_freq_factor > 0", at->file);
+    return PL_OK;
+}
+
+/* A number or a list of numbers, added to the end-of-sequence ids. */
+static enum pl_status eos_ids(const struct pl_json_at *at, const json_t *o, struct pl_model_config *c, struct pl_diag *d)
+{
+    const json_t *v = json_object_get(o, "eos_token_id");
+    if (!v || json_is_null(v))
+        return PL_OK;
+    const size_t n = json_is_array(v) ? json_array_size(v) : 1;
+    for (size_t i = 0; i < n; i++) {
+        const json_t *x = json_is_array(v) ? json_array_get(v, i) : v;
+        if (!json_is_integer(x) || json_integer_value(x) < 0 || json_integer_value(x) >= (json_int_t)c->vocab)
+            return pl_fail(d, PL_ERANGE, "%s: eos_token_id: expected token ids below %u", at->file, c->vocab);
+        bool known = false;
+        for (unsigned k = 0; k < c->n_eos; k++)
+            known |= c->eos[k] == (uint32_t)json_integer_value(x);
+        if (!known && c->n_eos < PL_COUNT(c->eos))
+            c->eos[c->n_eos++] = (uint32_t)json_integer_value(x);
+    }
+    return PL_OK;
+}
+
+static enum pl_status read_config(const struct pl_json_at *at, const json_t *o, struct pl_model_config *c,
+                                  struct pl_diag *d)
+{
+    if (!json_is_object(o))
+        return pl_fail(d, PL_EPARSE, "%s: expected a JSON object", at->file);
+    PL_TRY(family(at, o, d));
+    PL_TRY(dims(at, o, c, d));
+    c->rms_eps = 1e-6;
+    c->rope_theta = 10000;
+    PL_TRY(pl_json_double(at, o, "rms_norm_eps", false, &c->rms_eps, d));
+    PL_TRY(pl_json_double(at, o, "rope_theta", false, &c->rope_theta, d));
+    if (!(c->rms_eps > 0 && c->rms_eps < 1))
+        return pl_fail(d, PL_ERANGE, "%s: rms_norm_eps: %g is outside (0, 1)", at->file, c->rms_eps);
+    if (!(c->rope_theta >= 1 && c->rope_theta <= 1e12))
+        return pl_fail(d, PL_ERANGE, "%s: rope_theta: %g is outside 1..1e12", at->file, c->rope_theta);
+    PL_TRY(rope_scaling(at, o, c, d));
+    PL_TRY(pl_json_bool(at, o, "tie_word_embeddings", false, &c->tied, d));
+    uint64_t bos = UINT64_MAX;
+    PL_TRY(pl_json_u64(at, o, "bos_token_id", false, 0, c->vocab - 1, &bos, d));
+    c->bos = bos == UINT64_MAX ? -1 : (int64_t)bos;
+    return eos_ids(at, o, c, d);
+}
+
+enum pl_status pl_model_config_parse(const struct pl_source *src, struct pl_model_config *out, struct pl_diag *d)
+{
+    json_t *o;
+    PL_TRY(pl_json_parse(src, &o, d));
+    *out = (struct pl_model_config){0};
+    const struct pl_json_at at = {src->name, ""};
+    const enum pl_status s = read_config(&at, o, out, d);
+    json_decref(o);
+    return s;
+}
+
+/* generation_config.json beside it may name further end-of-sequence ids. */
+static enum pl_status generation_config(const char *config_path, struct pl_model_config *c, struct pl_diag *d)
+{
+    struct pl_buf path;
+    pl_buf_init(&path);
+    const char *slash = strrchr(config_path, '/');
+    if (slash)
+        pl_buf_put(&path, config_path, (size_t)(slash - config_path) + 1);
+    pl_buf_puts(&path, "generation_config.json");
+    enum pl_status s = PL_OK;
+    json_t *o;
+    if (pl_file_exists(path.data) && (s = pl_json_load(path.data, &o, d)) == PL_OK) {
+        const struct pl_json_at at = {path.data, ""};
+        s = eos_ids(&at, o, c, d);
+        json_decref(o);
+    }
+    pl_buf_fini(&path);
+    return s;
+}
+
+enum pl_status pl_model_config_load(const char *path, struct pl_model_config *out, struct pl_diag *d)
+{
+    struct pl_map m;
+    PL_TRY(pl_file_map(path, &m, d));
+    const struct pl_source src = {path, (const char *)m.data, m.len};
+    const enum pl_status s = pl_model_config_parse(&src, out, d);
+    pl_file_unmap(&m);
+    return s == PL_OK ? generation_config(path, out, d) : s;
+}
+
+void pl_rope_inv_freq(const struct pl_model_config *c, double *inv_freq)
+{
+    const double pi2 = 6.283185307179586476925;
+    for (uint32_t i = 0; i < c->head_dim / 2; i++) {
+        double f = pow(c->rope_theta, -2.0 * i / c->head_dim);
+        if (c->rope == PL_ROPE_LINEAR) {
+            f /= c->rope_factor;
+        } else if (c->rope == PL_ROPE_LLAMA3) {
+            const double wavelen = pi2 / f, original = c->rope_original_max;
+            if (wavelen > original / c->rope_low_freq) {
+                f /= c->rope_factor;
+            } else if (wavelen >= original / c->rope_high_freq) {
+                const double smooth =
+                    (original / wavelen - c->rope_low_freq) / (c->rope_high_freq - c->rope_low_freq);
+                f = (1 - smooth) * f / c->rope_factor + smooth * f;
+            }
+        }
+        inv_freq[i] = f;
+    }
+}
