@@ -1,0 +1,30 @@
+/* comp.h - the compiler: a checkpoint and a machine become a program image.
+ *
+ * The image has two entry points, "prefill" (a chunk of tokens) and "decode" (one token); both append to the KV cache
+ * in HBM at the position given as a parameter, so one program serves every position. doc/lowering.md is the exact
+ * order of operations.   Depends on: arch.h, map.h, model.h, obj.h.   Threads: OpenMP inside, same bytes always. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PLENA_COMP_H
+#define PLENA_COMP_H
+#include "plena/arch.h"
+#include "plena/base.h"
+#include "plena/model.h"
+#include "plena/obj.h"
+
+struct pl_comp_options {
+    const struct pl_format *weight, *act, *kv; /* NULL: the machine's */
+    uint32_t context;                          /* most tokens of a sequence; 0: the model's, at most 4096 */
+    uint32_t chunk;                            /* most tokens of a prefill pass; 0: as many as fit, at most 64 */
+    bool all_logits;                           /* prefill computes the logits of every row, not only of the last */
+    bool no_weights;                           /* leave HBM empty: for timing-only runs and code inspection */
+};
+/* Compile. Everything in the image lives in `a`.
+ *   params     "pos" first position, "tiles" KV tiles of the pass minus 1, "last" row of the last valid token,
+ *              "ids" first of chunk token ids (unused rows: any valid id)
+ *   constants  "chunk", "context", "vocab", "layers", "kv_tile", "token" (INT SRAM word of the greedy choice),
+ *              "logits" (descriptor; prefill row r is row r with all_logits, else row 0 is the last row's)
+ * Errors: as pl_map_plan and pl_map_fit_rows; PL_ENOMEM; PL_EUNSUPPORTED when HBM is too small. */
+enum pl_status pl_comp_model(struct pl_arena *a, const struct pl_checkpoint *ck,
+                             const struct pl_arch *arch, const struct pl_comp_options *opt,
+                             struct pl_image *out, struct pl_diag *d);
+#endif

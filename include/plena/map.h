@@ -1,0 +1,54 @@
+/* map.h - how a model runs on a machine: the numeric plan, row counts, Vector SRAM layout. Pure functions.
+ *
+ * Source: DESIGN.md section 2 (map), doc/lowering.md.   Depends on: arch.h, model.h, mx_plan.h. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PLENA_MAP_H
+#define PLENA_MAP_H
+#include "plena/arch.h"
+#include "plena/model.h"
+#include "plena/mx_plan.h"
+
+/* The plan under which `model` runs on `arch` with these formats (NULL: the machine's own).
+ * Errors: PL_EUNSUPPORTED when blocks are wider than a tile or a vector row, or Matrix SRAM cannot hold two operand
+ * sets. */
+enum pl_status pl_map_plan(const struct pl_arch *arch, const struct pl_model_config *model,
+                           const struct pl_format *weight, const struct pl_format *act,
+                           const struct pl_format *kv, struct pl_plan *out, struct pl_diag *d);
+
+/* A tensor of `rows` token rows and `cols` lanes in Vector SRAM is kept in chunks of PITCH lanes:
+ * element (r, c) at base + (c / PITCH) * rows * PITCH + r * PITCH + c % PITCH. */
+struct pl_map_tensor {
+    uint64_t base; /* element address */
+    uint32_t rows; /* allocated rows, a multiple of BLEN for operands of the array */
+    uint32_t cols; /* lanes in use; the rest up to a multiple of PITCH are zero */
+};
+/* Vector SRAM of one pass over the model with `live` token rows. */
+struct pl_map_rows {
+    uint32_t live;  /* tokens per pass: a power of two */
+    uint32_t alloc; /* rows kept: live rounded up to BLEN */
+    struct pl_map_tensor x, y, q, k, v, o, gate, up, delta; /* residual, normed, heads, FFN, block output */
+    struct pl_map_tensor score, pv, part, gain, tmp;        /* one chunk each; gain and tmp are single rows */
+    struct pl_map_tensor rope[4];                           /* cos_q, sin_q, cos_k, sin_k */
+    uint64_t elements;                                      /* Vector SRAM in use */
+    uint32_t fp_words;                                      /* FP SRAM in use */
+};
+/* Lay out a pass. Never fails; the caller compares with the machine's capacities. */
+void pl_map_rows(const struct pl_arch *arch, const struct pl_model_config *model,
+                 const struct pl_plan *plan, uint32_t live, struct pl_map_rows *out);
+/* The most rows (power of two, <= most) whose layout fits. PL_EUNSUPPORTED when not even one row fits. */
+enum pl_status pl_map_fit_rows(const struct pl_arch *arch, const struct pl_model_config *model,
+                               const struct pl_plan *plan, uint32_t most, struct pl_map_rows *out,
+                               struct pl_diag *d);
+
+/* Attention works on groups of kv heads whose lanes fill one Matrix SRAM tile (or one head of several tiles). */
+struct pl_map_heads {
+    uint32_t per_group;   /* kv heads of a group: max(1, MLEN / head_slot) */
+    uint32_t spans;       /* tiles a head spans along its lanes: max(1, head_slot / MLEN) */
+    uint32_t groups;      /* ceil(K / per_group) */
+    uint32_t token_tiles; /* tiles along the tokens of one KV tile: PITCH / MLEN */
+};
+struct pl_map_heads pl_map_heads(const struct pl_model_config *model, const struct pl_plan *plan);
+
+/* FP SRAM: words 0.. hold constants, then the softmax state of one kv group. */
+enum { PL_FP_ZERO, PL_FP_NEG_INF, PL_FP_ONE, PL_FP_INV_E, PL_FP_EPS, PL_FP_STATE = 16 };
+#endif

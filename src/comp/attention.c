@@ -1,0 +1,335 @@
+/* attention.c - FlashAttention with online softmax over KV tiles read back from HBM.
+ *
+ * For each group of kv heads that fills a Matrix SRAM tile: m = -Inf, l = 0, o = 0; then for each KV tile of PITCH
+ * tokens, the next one loading behind it: scores of every query head, one softmax step per row, P V, o = o a + P V.
+ * At the end o /= l. The body appears twice: in the loop over all KV tiles but the last, and for the last.
+ *
+ * FP SRAM from PL_FP_STATE: m of every (head of the group, row), then l, then a of the rows of the head at hand. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "comp_internal.h"
+
+struct flash {
+    uint32_t group;       /* kv group */
+    uint32_t kv_heads;    /* of this group */
+    uint32_t per_kv;      /* query heads per kv head */
+    uint64_t tile, set;   /* elements of a tile; between the two tile sets */
+    uint8_t cur;          /* register: Matrix SRAM address of the present set: K tiles, then V tiles */
+    uint8_t tok;          /* register: first token of the present KV tile */
+    uint32_t fp_m, fp_l, fp_a;
+};
+
+struct head {
+    uint32_t index;  /* query head */
+    uint32_t slot;   /* its place in the group's state */
+    uint32_t kv;     /* kv head within the group */
+};
+
+static uint64_t head_lane(const struct comp *c, const struct head *h)
+{
+    return (uint64_t)h->index * c->plan.head_slot;
+}
+
+/* K and V tiles of the tokens from register tok into the set at register dst. */
+static void load_kv(struct comp *c, const struct flash *f, uint8_t tok, uint8_t dst)
+{
+    struct emit *em = &c->em;
+    const uint8_t row = gp_take(em), col = gp_take(em), m = gp_take(em);
+    emit_add(em, m, dst, 0);
+    for (unsigned kv = 0; kv < 2; kv++) {
+        const uint8_t desc = emit_layer_desc(c, kv ? LAYER_V : LAYER_K);
+        for (uint32_t i = 0; i < c->heads.token_tiles; i++) {
+            emit_add(em, row, tok, i * c->plan.mlen);
+            for (uint32_t s = 0; s < c->heads.spans; s++) {
+                emit_li(em, col, ((uint64_t)f->group * c->heads.spans + s) * c->plan.mlen);
+                INS(em, H_LOAD_M, .rd = m, .rs1 = row, .rs2 = desc, .rs3 = col);
+                emit_add(em, m, m, (int64_t)f->tile);
+            }
+        }
+        gp_give(em, desc);
+    }
+    gp_give(em, row);
+    gp_give(em, col);
+    gp_give(em, m);
+}
+
+/* score[r][n] = q_h[r] . k[tok + n] for all rows and tokens of the KV tile. */
+static void scores(struct comp *c, const struct flash *f, const struct head *h)
+{
+    struct emit *em = &c->em;
+    const uint32_t mlen = c->plan.mlen, blen = c->plan.blen, hs = c->plan.head_slot;
+    const bool window = hs < mlen;
+    const uint8_t hw = window ? (uint8_t)(pl_log2(hs / c->plan.hlen) + 1) : 0;
+    const uint8_t a0 = emit_const(em, lane_addr(c, &c->rows->q, head_lane(c, h)));
+    const uint8_t out0 = emit_const(em, c->rows->score.base);
+    const uint8_t a = gp_take(em), b = gp_take(em), out = gp_take(em);
+    const struct loop rows = loop_begin(em, c->rows->alloc / blen);
+    for (uint32_t i = 0; i < c->heads.token_tiles; i++) {
+        emit_add(em, b, f->cur, (int64_t)(i * c->heads.spans * f->tile) + (window ? (int64_t)h->kv * hs : 0));
+        emit_add(em, out, out0, i * mlen);
+        const struct loop cols = loop_begin(em, mlen / blen);
+        emit_add(em, a, a0, 0);
+        for (uint32_t s = 0; s < c->heads.spans; s++) {
+            INS(em, M_TMM, .rs1 = a, .rs2 = b, .rs3 = hw);
+            if (s + 1 == c->heads.spans)
+                break;
+            const uint64_t lane = head_lane(c, h) + (uint64_t)s * mlen;
+            emit_add(em, a, a,
+                     (int64_t)(lane_addr(c, &c->rows->q, lane + mlen) - lane_addr(c, &c->rows->q, lane)));
+            emit_add(em, b, b, (int64_t)f->tile);
+        }
+        INS(em, M_MM_WO, .rd = out);
+        emit_add(em, out, out, blen);
+        emit_add(em, b, b, (int64_t)blen * mlen - (int64_t)((c->heads.spans - 1) * f->tile));
+        loop_end(em, cols);
+    }
+    emit_add(em, a0, a0, (int64_t)blen * c->pitch);
+    emit_add(em, out0, out0, (int64_t)blen * c->pitch);
+    loop_end(em, rows);
+    const uint8_t used[] = {a0, out0, a, b, out};
+    for (size_t k = 0; k < sizeof used; k++)
+        gp_give(em, used[k]);
+}
+
+/* One row of the online softmax. f1 = old m, f2 = new m, f3 = a, f4 = l; state at register fp + constants. */
+static void softmax_row(struct comp *c, const struct flash *f, const struct head *h, uint8_t score, uint8_t limit,
+                        uint8_t fp)
+{
+    struct emit *em = &c->em;
+    const uint32_t vlen = c->arch->vlen, segs = c->pitch / vlen;
+    const uint32_t m_at = f->fp_m + h->slot * c->rows->live, l_at = f->fp_l + h->slot * c->rows->live;
+    const uint8_t seg = gp_take(em), lim = gp_take(em), step = emit_const(em, vlen);
+    INS(em, S_LD_FP, .rd = 1, .rs1 = fp, .imm = m_at);
+    INS(em, S_ADD_FP, .rd = 2, .rs1 = 1);
+    emit_add(em, seg, score, 0);
+    emit_add(em, lim, limit, 0);
+    for (uint32_t s = 0; s < segs; s++) {
+        INS(em, V_LIM_V, .rd = seg, .rs1 = seg, .rs2 = lim);
+        INS(em, V_RED_MAX, .rd = 2, .rs1 = seg);
+        emit_add(em, seg, seg, s + 1 < segs ? (int64_t)vlen : -(int64_t)((segs - 1) * vlen));
+        if (s + 1 < segs)
+            INS(em, S_SUB_INT, .rd = lim, .rs1 = lim, .rs2 = step);
+    }
+    INS(em, S_ST_FP, .rd = 2, .rs1 = fp, .imm = m_at);
+    INS(em, S_SUB_FP, .rd = 3, .rs1 = 1, .rs2 = 2);
+    INS(em, S_EXP_FP, .rd = 3, .rs1 = 3);
+    INS(em, S_ST_FP, .rd = 3, .rs1 = fp, .imm = f->fp_a);
+    INS(em, S_LD_FP, .rd = 4, .rs1 = fp, .imm = l_at);
+    INS(em, S_MUL_FP, .rd = 4, .rs1 = 4, .rs2 = 3);
+    for (uint32_t s = 0; s < segs; s++) {
+        INS(em, V_SUB_VF, .rd = seg, .rs1 = seg, .rs2 = 2);
+        INS(em, V_EXP_V, .rd = seg, .rs1 = seg);
+        INS(em, V_RED_SUM, .rd = 4, .rs1 = seg);
+        if (s + 1 < segs)
+            emit_add(em, seg, seg, vlen);
+    }
+    INS(em, S_ST_FP, .rd = 4, .rs1 = fp, .imm = l_at);
+    gp_give(em, seg);
+    gp_give(em, lim);
+    gp_give(em, step);
+}
+
+static void softmax(struct comp *c, const struct flash *f, const struct head *h)
+{
+    struct emit *em = &c->em;
+    const uint8_t score = emit_const(em, c->rows->score.base), fp = emit_const(em, 0);
+    const uint8_t limit = gp_take(em); /* tokens of this KV tile the row may see: pos + row + 1 - tok */
+    INS(em, S_LD_INT, .rd = limit, .imm = INT_POS);
+    emit_add(em, limit, limit, 1);
+    INS(em, S_SUB_INT, .rd = limit, .rs1 = limit, .rs2 = f->tok);
+    const struct loop l = loop_begin(em, c->rows->live);
+    softmax_row(c, f, h, score, limit, fp);
+    emit_add(em, score, score, c->pitch);
+    emit_add(em, limit, limit, 1);
+    emit_add(em, fp, fp, 1);
+    loop_end(em, l);
+    gp_give(em, score);
+    gp_give(em, fp);
+    gp_give(em, limit);
+}
+
+/* pv[r][lanes of the head] = P[r] . v. The lanes are the head's own within a chunk, so that the update below can add
+ * rows in place. */
+static void values(struct comp *c, const struct flash *f, const struct head *h)
+{
+    struct emit *em = &c->em;
+    const uint32_t mlen = c->plan.mlen, blen = c->plan.blen, hs = c->plan.head_slot;
+    const uint32_t width = hs < mlen ? hs : mlen; /* lanes of the head in one tile */
+    const uint64_t v_tiles = (uint64_t)c->heads.token_tiles * c->heads.spans * f->tile;
+    const uint64_t first = v_tiles + (hs < mlen ? (uint64_t)h->kv * hs * mlen : 0);
+    const uint8_t a0 = emit_const(em, c->rows->score.base), out0 = emit_const(em, 0);
+    const uint8_t a = gp_take(em), b = gp_take(em), b0 = gp_take(em), out = gp_take(em);
+    const struct loop rows = loop_begin(em, c->rows->alloc / blen);
+    for (uint32_t s = 0; s < c->heads.spans; s++) {
+        const uint64_t lane = (head_lane(c, h) + (uint64_t)s * mlen) % (hs > c->pitch ? hs : c->pitch);
+        emit_add(em, out, out0, (int64_t)lane_addr(c, &c->rows->pv, lane));
+        emit_add(em, b0, f->cur, (int64_t)(first + s * f->tile));
+        const struct loop cols = loop_begin(em, width / blen);
+        emit_add(em, a, a0, 0);
+        emit_add(em, b, b0, 0);
+        for (uint32_t i = 0; i < c->heads.token_tiles; i++) {
+            INS(em, M_MM, .rs1 = b, .rs2 = a);
+            if (i + 1 == c->heads.token_tiles)
+                break;
+            emit_add(em, a, a, mlen);
+            emit_add(em, b, b, (int64_t)(c->heads.spans * f->tile));
+        }
+        INS(em, M_MM_WO, .rd = out);
+        emit_add(em, out, out, blen);
+        emit_add(em, b0, b0, (int64_t)blen * mlen);
+        loop_end(em, cols);
+    }
+    emit_add(em, a0, a0, (int64_t)blen * c->pitch);
+    emit_add(em, out0, out0, (int64_t)blen * c->pitch);
+    loop_end(em, rows);
+    const uint8_t used[] = {a0, out0, a, b, b0, out};
+    for (size_t k = 0; k < sizeof used; k++)
+        gp_give(em, used[k]);
+}
+
+/* The vector rows that hold a head's lanes in o, and where the same lanes are in pv. */
+static uint32_t head_segs(const struct comp *c)
+{
+    return c->plan.head_slot > c->arch->vlen ? c->plan.head_slot / c->arch->vlen : 1;
+}
+
+static uint64_t seg_addr(const struct comp *c, const struct pl_map_tensor *t, const struct head *h, uint32_t s)
+{
+    const uint32_t vlen = c->arch->vlen, hs = c->plan.head_slot;
+    uint64_t lane = (head_lane(c, h) + (uint64_t)s * vlen) / vlen * vlen;
+    if (t == &c->rows->pv)
+        lane %= hs > c->pitch ? hs : c->pitch;
+    return lane_addr(c, t, lane);
+}
+
+/* Vector instructions on a narrow head touch only its lane groups. Returns the mask operand. */
+static uint8_t set_head_mask(struct comp *c, const struct head *h)
+{
+    struct emit *em = &c->em;
+    const uint32_t hs = c->plan.head_slot, vlen = c->arch->vlen, hlen = c->plan.hlen;
+    if (hs >= vlen)
+        return 0;
+    const uint64_t lanes = ((uint64_t)1 << (hs / hlen)) - 1;
+    const uint8_t r = emit_const(em, lanes << (head_lane(c, h) % vlen / hlen));
+    INS(em, C_SET_V_MASK_REG, .rd = r);
+    gp_give(em, r);
+    return 1;
+}
+
+/* For each row: f1 = fpmem[word + row], optionally inverted; o *= f1; optionally o += pv. */
+static void scale_head(struct comp *c, const struct head *h, uint32_t word, bool invert, bool add)
+{
+    struct emit *em = &c->em;
+    const uint8_t mask = set_head_mask(c, h);
+    const uint8_t off = emit_const(em, 0), fp = emit_const(em, 0), o = gp_take(em), p = gp_take(em);
+    const struct loop l = loop_begin(em, c->rows->live);
+    INS(em, S_LD_FP, .rd = 1, .rs1 = fp, .imm = word);
+    if (invert)
+        INS(em, S_RECI_FP, .rd = 1, .rs1 = 1);
+    for (uint32_t s = 0; s < head_segs(c); s++) {
+        emit_add(em, o, off, (int64_t)seg_addr(c, &c->rows->o, h, s));
+        INS(em, V_MUL_VF, .rd = o, .rs1 = o, .rs2 = 1, .rs3 = mask);
+        if (!add)
+            continue;
+        emit_add(em, p, off, (int64_t)seg_addr(c, &c->rows->pv, h, s));
+        INS(em, V_ADD_VV, .rd = o, .rs1 = o, .rs2 = p, .rs3 = mask);
+    }
+    emit_add(em, off, off, c->pitch);
+    emit_add(em, fp, fp, 1);
+    loop_end(em, l);
+    gp_give(em, off);
+    gp_give(em, fp);
+    gp_give(em, o);
+    gp_give(em, p);
+}
+
+typedef void head_step(struct comp *c, const struct flash *f, const struct head *h);
+
+static void each_head(struct comp *c, const struct flash *f, head_step *step)
+{
+    for (uint32_t kv = 0; kv < f->kv_heads; kv++)
+        for (uint32_t g = 0; g < f->per_kv; g++) {
+            const struct head h = {(f->group * c->heads.per_group + kv) * f->per_kv + g, kv * f->per_kv + g, kv};
+            step(c, f, &h);
+        }
+}
+
+static void kv_tile_step(struct comp *c, const struct flash *f, const struct head *h)
+{
+    emit_op(&c->em, "attention.qk");
+    scores(c, f, h);
+    emit_op(&c->em, "attention.softmax");
+    softmax(c, f, h);
+    emit_op(&c->em, "attention.pv");
+    values(c, f, h);
+    emit_op(&c->em, "attention.update");
+    scale_head(c, h, f->fp_a, false, true);
+}
+
+static void finish_step(struct comp *c, const struct flash *f, const struct head *h)
+{
+    scale_head(c, h, f->fp_l + h->slot * c->rows->live, true, false);
+}
+
+static void init_state(struct comp *c, const struct flash *f)
+{
+    struct emit *em = &c->em;
+    const uint32_t n = f->kv_heads * f->per_kv * c->rows->live;
+    const uint8_t fp = emit_const(em, 0);
+    INS(em, S_LD_FP, .rd = 1, .imm = PL_FP_NEG_INF);
+    const struct loop l = loop_begin(em, n);
+    INS(em, S_ST_FP, .rd = 1, .rs1 = fp, .imm = f->fp_m);
+    INS(em, S_ST_FP, .rd = 0, .rs1 = fp, .imm = f->fp_l);
+    emit_add(em, fp, fp, 1);
+    loop_end(em, l);
+    gp_give(em, fp);
+}
+
+static void kv_group(struct comp *c, struct flash *f)
+{
+    struct emit *em = &c->em;
+    emit_op(em, "attention.load");
+    init_state(c, f);
+    f->cur = emit_const(em, 0);
+    f->tok = emit_const(em, 0);
+    load_kv(c, f, f->tok, f->cur);
+    const uint8_t tiles = gp_take(em);
+    INS(em, S_LD_INT, .rd = tiles, .imm = INT_TILES);
+    const struct loop l = loop_begin_reg(em, tiles);
+    gp_give(em, tiles);
+    const uint8_t next = gp_take(em), other = emit_const(em, f->set);
+    emit_add(em, next, f->tok, c->plan.kv_tile);
+    INS(em, S_SUB_INT, .rd = other, .rs1 = other, .rs2 = f->cur);
+    load_kv(c, f, next, other);
+    gp_give(em, next);
+    gp_give(em, other);
+    each_head(c, f, kv_tile_step);
+    emit_op(em, "attention.load");
+    const uint8_t swap = emit_const(em, f->set);
+    INS(em, S_SUB_INT, .rd = f->cur, .rs1 = swap, .rs2 = f->cur);
+    gp_give(em, swap);
+    emit_add(em, f->tok, f->tok, c->plan.kv_tile);
+    loop_end(em, l);
+    each_head(c, f, kv_tile_step);
+    emit_op(em, "attention.normalise");
+    each_head(c, f, finish_step);
+    gp_give(em, f->cur);
+    gp_give(em, f->tok);
+}
+
+void emit_attention(struct comp *c)
+{
+    struct flash f = {.per_kv = c->cfg->n_heads / c->cfg->n_kv_heads,
+                      .tile = (uint64_t)c->plan.mlen * c->plan.mlen,
+                      .fp_m = PL_FP_STATE};
+    const uint32_t most = c->heads.per_group * f.per_kv * c->rows->live;
+    f.set = 2 * c->heads.token_tiles * c->heads.spans * f.tile;
+    f.fp_l = f.fp_m + most;
+    f.fp_a = f.fp_l + most;
+    emit_op(&c->em, "attention.init");
+    emit_zero(c, &c->rows->o);
+    for (f.group = 0; f.group < c->heads.groups; f.group++) {
+        const uint32_t left = c->cfg->n_kv_heads - f.group * c->heads.per_group;
+        f.kv_heads = left < c->heads.per_group ? left : c->heads.per_group;
+        kv_group(c, &f);
+    }
+}

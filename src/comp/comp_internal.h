@@ -1,0 +1,94 @@
+/* comp_internal.h - the state of one compilation and its passes. Internal to comp. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef COMP_INTERNAL_H
+#define COMP_INTERNAL_H
+#include "emit.h"
+#include "plena/comp.h"
+#include "plena/map.h"
+
+/* Tensor descriptors: a few for the model, then DESC_PER_LAYER for each layer. */
+enum {
+    DESC_EMBED,
+    DESC_FINAL_GAIN,
+    DESC_HEAD,
+    DESC_ROPE, /* four tables */
+    DESC_LOGITS = DESC_ROPE + 4,
+    DESC_LAYERS
+};
+enum {
+    LAYER_GAIN1,
+    LAYER_WQ,
+    LAYER_WK,
+    LAYER_WV,
+    LAYER_WO,
+    LAYER_GAIN2,
+    LAYER_GATE,
+    LAYER_UP,
+    LAYER_DOWN,
+    LAYER_K,
+    LAYER_V,
+    DESC_PER_LAYER
+};
+/* INT SRAM words. */
+enum { INT_POS, INT_TILES, INT_LAST, INT_TOKEN, INT_LAYER, INT_COL, INT_IDS = 16 };
+
+struct comp {
+    struct pl_arena *a;
+    const struct pl_checkpoint *ck;
+    const struct pl_arch *arch;
+    const struct pl_model_config *cfg;
+    struct pl_comp_options opt;
+    struct pl_plan plan;
+    struct pl_map_heads heads;
+    uint32_t pitch, context;
+    struct emit em;
+    const struct pl_map_rows *rows; /* of the pass being emitted */
+};
+
+/* hbm.c: descriptors, placement and contents of HBM. */
+enum pl_status comp_hbm(struct comp *c, uint32_t logit_rows, struct pl_image *img, struct pl_diag *d);
+
+/* segs.c: walking the vector rows of tensors. */
+struct seg_ptr {
+    uint8_t reg;   /* address of the segment at hand */
+    uint32_t rows; /* rows of the tensor: sets the distance between chunks */
+};
+typedef void seg_body(struct comp *c, void *ctx);
+/* body for each VLEN segment of `cols` lanes (whole chunks), all pointers moving along. */
+void emit_segs(struct comp *c, uint32_t cols, struct seg_ptr *p, unsigned n, seg_body *body, void *ctx);
+/* The same for each of `live` rows of up to three tensors: r[i] is the pointer register of t[i]. A tensor of one row
+ * is used for every row. */
+void emit_rows(struct comp *c, uint32_t live, uint32_t cols, const struct pl_map_tensor *const *t, uint8_t *r,
+               unsigned n, seg_body *body, void *ctx);
+/* Address of lane `col` of row 0. */
+uint64_t lane_addr(const struct comp *c, const struct pl_map_tensor *t, uint64_t col);
+void emit_zero(struct comp *c, const struct pl_map_tensor *t);
+/* Load row 0 of descriptor register `desc` (columns of t) into the one-row tensor t. */
+void emit_load_row(struct comp *c, uint8_t desc, const struct pl_map_tensor *t);
+/* Register with descriptor `k` of the current layer. */
+uint8_t emit_layer_desc(struct comp *c, unsigned k);
+
+/* gemm.c: y = Linear(x, descriptor). */
+struct gemm {
+    const struct pl_map_tensor *x; /* left rows; x->cols = K */
+    uint32_t row_blocks;           /* blocks of BLEN rows computed */
+    uint8_t desc;                  /* register */
+    uint32_t n;                    /* output columns */
+    const struct pl_map_tensor *y;
+    /* Run after each chunk of PITCH columns when set; every chunk then goes to the same place, y's first chunk. */
+    void (*chunk)(struct comp *c, void *ctx);
+    void *ctx;
+};
+void emit_gemm(struct comp *c, const struct gemm *g);
+
+/* block.c, attention.c, head.c: the operators. */
+void emit_embed(struct comp *c);
+void emit_rmsnorm(struct comp *c, uint8_t desc, uint32_t live);
+void emit_rope_load(struct comp *c);
+void emit_rope(struct comp *c, const struct pl_map_tensor *t, uint32_t n_heads, unsigned table);
+void emit_kv_store(struct comp *c);
+void emit_attention(struct comp *c);
+void emit_residual(struct comp *c);
+void emit_swiglu(struct comp *c);
+void emit_head(struct comp *c, bool all_rows);
+#endif

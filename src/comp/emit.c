@@ -1,0 +1,124 @@
+/* emit.c - writing code: instructions, registers, loops, operator ranges. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "emit.h"
+
+#include <assert.h>
+#include <string.h>
+
+void emit_init(struct emit *em)
+{
+    pl_buf_init(&em->code);
+    pl_buf_init(&em->ops);
+    em->gp_free = 0xfffe;
+}
+
+void emit_fini(struct emit *em)
+{
+    pl_buf_fini(&em->code);
+    pl_buf_fini(&em->ops);
+}
+
+uint32_t emit_pc(const struct emit *em)
+{
+    return (uint32_t)(em->code.len / sizeof(uint32_t));
+}
+
+uint8_t gp_take(struct emit *em)
+{
+    assert(em->gp_free != 0);
+    const uint8_t r = (uint8_t)__builtin_ctz(em->gp_free);
+    em->gp_free &= ~(1u << r);
+    return r;
+}
+
+void gp_give(struct emit *em, uint8_t r)
+{
+    assert(r > 0 && r < 16 && !(em->gp_free >> r & 1));
+    em->gp_free |= 1u << r;
+}
+
+void emit_insn(struct emit *em, struct pl_insn in)
+{
+    uint32_t word = 0;
+    const enum pl_status s = pl_isa_encode(&in, &word, NULL);
+    assert(s == PL_OK);
+    (void)s;
+    pl_buf_put(&em->code, &word, sizeof word);
+}
+
+void emit_li(struct emit *em, uint8_t rd, uint64_t value)
+{
+    assert(value <= UINT32_MAX);
+    if (value < 1u << 18) {
+        INS(em, S_ADDI_INT, .rd = rd, .rs1 = 0, .imm = (uint32_t)value);
+        return;
+    }
+    INS(em, S_LUI_INT, .rd = rd, .imm = (uint32_t)value >> 12);
+    if (value & 0xfff)
+        INS(em, S_ADDI_INT, .rd = rd, .rs1 = rd, .imm = (uint32_t)value & 0xfff);
+}
+
+uint8_t emit_const(struct emit *em, uint64_t value)
+{
+    const uint8_t r = gp_take(em);
+    emit_li(em, r, value);
+    return r;
+}
+
+void emit_add(struct emit *em, uint8_t rd, uint8_t rs, int64_t delta)
+{
+    if (delta == 0 && rd == rs)
+        return;
+    if (delta >= 0 && delta < 1 << 18) {
+        INS(em, S_ADDI_INT, .rd = rd, .rs1 = rs, .imm = (uint32_t)delta);
+        return;
+    }
+    const uint8_t t = emit_const(em, (uint64_t)(delta < 0 ? -delta : delta));
+    if (delta < 0)
+        INS(em, S_SUB_INT, .rd = rd, .rs1 = rs, .rs2 = t);
+    else
+        INS(em, S_ADD_INT, .rd = rd, .rs1 = rs, .rs2 = t);
+    gp_give(em, t);
+}
+
+struct loop loop_begin(struct emit *em, uint64_t count)
+{
+    assert(count > 0 && count < 1u << 22);
+    struct loop l = {0};
+    if (count > 1) {
+        l.reg = gp_take(em);
+        INS(em, C_LOOP_START, .rd = l.reg, .imm = (uint32_t)count);
+    }
+    return l;
+}
+
+struct loop loop_begin_reg(struct emit *em, uint8_t count_reg)
+{
+    const struct loop l = {gp_take(em)};
+    INS(em, C_LOOP_REG, .rd = l.reg, .rs1 = count_reg);
+    return l;
+}
+
+void loop_end(struct emit *em, struct loop l)
+{
+    if (!l.reg)
+        return;
+    INS(em, C_LOOP_END, .rd = l.reg);
+    gp_give(em, l.reg);
+}
+
+void emit_op(struct emit *em, const char *name)
+{
+    const uint32_t pc = emit_pc(em);
+    const size_t n = em->ops.len / sizeof(struct pl_op_range);
+    struct pl_op_range *last = (struct pl_op_range *)(void *)em->ops.data + (n ? n - 1 : 0);
+    if (n && last->end == UINT32_MAX) {
+        last->end = pc;
+        if (last->begin == pc)
+            em->ops.len -= sizeof *last;
+    }
+    if (name) {
+        const struct pl_op_range r = {pc, UINT32_MAX, name};
+        pl_buf_put(&em->ops, &r, sizeof r);
+    }
+}

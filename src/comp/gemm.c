@@ -1,0 +1,156 @@
+/* gemm.c - a linear layer: weight tiles stream through two halves of Matrix SRAM while the array works on the other.
+ *
+ * For each chunk of PITCH output columns, for each group of K tiles, for each MLEN-wide slice of the chunk: load the
+ * next set of tiles in the background, multiply the present one with every block of BLEN rows, swap. A set is the K
+ * tiles of one group for MLEN outputs. Rows of the weight beyond its end load as zeros and cost no traffic, so the
+ * prefetch behind the last set is free. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "comp_internal.h"
+
+struct shape {
+    uint32_t slices;  /* MLEN-wide slices of a chunk, also K tiles of a chunk */
+    uint32_t k_tiles; /* K tiles in all, whole chunks */
+    uint32_t groups;  /* of at most plan.k_tiles */
+    uint64_t tile;    /* elements of one tile */
+    uint64_t set;     /* elements between the two sets */
+};
+
+struct regs {
+    uint8_t row; /* first weight row of the chunk */
+    uint8_t cur; /* Matrix SRAM address of the present set */
+    uint8_t y;   /* where the chunk goes */
+};
+
+static uint32_t group_tiles(const struct comp *c, const struct shape *s, uint32_t group)
+{
+    const uint32_t left = s->k_tiles - group * c->plan.k_tiles;
+    return left < c->plan.k_tiles ? left : c->plan.k_tiles;
+}
+
+/* Load the set of (group, rows from row + row_off) into cur, or into the other half. */
+static void load_set(struct comp *c, const struct gemm *g, const struct shape *s, const struct regs *r,
+                     uint32_t group, uint32_t row_off, bool other_half)
+{
+    struct emit *em = &c->em;
+    const uint8_t row = gp_take(em), dst = gp_take(em);
+    const uint8_t col = emit_const(em, (uint64_t)group * c->plan.k_tiles * c->plan.mlen);
+    emit_add(em, row, r->row, row_off);
+    if (other_half) {
+        emit_li(em, dst, s->set);
+        INS(em, S_SUB_INT, .rd = dst, .rs1 = dst, .rs2 = r->cur);
+    } else {
+        emit_add(em, dst, r->cur, 0);
+    }
+    const struct loop l = loop_begin(em, group_tiles(c, s, group));
+    INS(em, H_LOAD_M, .rd = dst, .rs1 = row, .rs2 = g->desc, .rs3 = col);
+    emit_add(em, dst, dst, (int64_t)s->tile);
+    emit_add(em, col, col, c->plan.mlen);
+    loop_end(em, l);
+    gp_give(em, row);
+    gp_give(em, dst);
+    gp_give(em, col);
+}
+
+/* All rows against the present set: MLEN columns of results from register out. */
+static void multiply(struct comp *c, const struct gemm *g, const struct shape *s, const struct regs *r,
+                     uint32_t group, uint8_t out)
+{
+    struct emit *em = &c->em;
+    const uint32_t mlen = c->plan.mlen, blen = c->plan.blen;
+    const uint64_t first_chunk = (uint64_t)group * c->plan.k_tiles / s->slices;
+    const uint8_t a0 = emit_const(em, g->x->base + first_chunk * g->x->rows * c->pitch);
+    const uint8_t b0 = gp_take(em), a = gp_take(em), b = gp_take(em);
+
+    const struct loop rows = loop_begin(em, g->row_blocks);
+    emit_add(em, b0, r->cur, 0);
+    const struct loop cols = loop_begin(em, mlen / blen);
+    emit_add(em, a, a0, 0);
+    emit_add(em, b, b0, 0);
+    const struct loop k = loop_begin(em, group_tiles(c, s, group) / s->slices);
+    for (uint32_t i = 0; i < s->slices; i++) {
+        INS(em, M_TMM, .rs1 = a, .rs2 = b);
+        emit_add(em, b, b, (int64_t)s->tile);
+        emit_add(em, a, a,
+                 i + 1 < s->slices ? (int64_t)mlen
+                                   : (int64_t)g->x->rows * c->pitch - (int64_t)(s->slices - 1) * mlen);
+    }
+    loop_end(em, k);
+    INS(em, M_MM_WO, .rd = out);
+    emit_add(em, out, out, blen);
+    emit_add(em, b0, b0, (int64_t)blen * mlen);
+    loop_end(em, cols);
+    emit_add(em, a0, a0, (int64_t)blen * c->pitch);
+    emit_add(em, out, out, (int64_t)blen * c->pitch - mlen);
+    loop_end(em, rows);
+
+    gp_give(em, a0);
+    gp_give(em, b0);
+    gp_give(em, a);
+    gp_give(em, b);
+}
+
+/* Chunk at y += partial sums of a further K group. */
+static void add_part(struct comp *c, const struct gemm *g, const struct regs *r)
+{
+    struct emit *em = &c->em;
+    const uint32_t vlen = c->arch->vlen;
+    const uint8_t y = gp_take(em), p = emit_const(em, c->rows->part.base);
+    emit_add(em, y, r->y, 0);
+    const struct loop l = loop_begin(em, (uint64_t)g->row_blocks * c->plan.blen * (c->pitch / vlen));
+    INS(em, V_ADD_VV, .rd = y, .rs1 = y, .rs2 = p);
+    emit_add(em, y, y, vlen);
+    emit_add(em, p, p, vlen);
+    loop_end(em, l);
+    gp_give(em, y);
+    gp_give(em, p);
+}
+
+static void group_slices(struct comp *c, const struct gemm *g, const struct shape *s, const struct regs *r,
+                         uint32_t group, bool more_chunks)
+{
+    struct emit *em = &c->em;
+    for (uint32_t i = 0; i < s->slices; i++) {
+        if (i + 1 < s->slices)
+            load_set(c, g, s, r, group, (i + 1) * c->plan.mlen, true);
+        else if (group + 1 < s->groups)
+            load_set(c, g, s, r, group + 1, 0, true);
+        else if (more_chunks)
+            load_set(c, g, s, r, 0, c->pitch, true);
+        const uint8_t out = gp_take(em);
+        if (group)
+            emit_li(em, out, c->rows->part.base + i * c->plan.mlen);
+        else
+            emit_add(em, out, r->y, i * c->plan.mlen);
+        multiply(c, g, s, r, group, out);
+        emit_li(em, out, s->set);
+        INS(em, S_SUB_INT, .rd = r->cur, .rs1 = out, .rs2 = r->cur);
+        gp_give(em, out);
+    }
+    if (group)
+        add_part(c, g, r);
+}
+
+void emit_gemm(struct comp *c, const struct gemm *g)
+{
+    struct emit *em = &c->em;
+    struct shape s = {.slices = c->heads.token_tiles, .tile = (uint64_t)c->plan.mlen * c->plan.mlen};
+    s.k_tiles = (g->x->cols + c->pitch - 1) / c->pitch * s.slices;
+    s.groups = (s.k_tiles + c->plan.k_tiles - 1) / c->plan.k_tiles;
+    s.set = s.tile * (s.k_tiles < c->plan.k_tiles ? s.k_tiles : c->plan.k_tiles);
+    const uint32_t chunks = (g->n + c->pitch - 1) / c->pitch;
+
+    const struct regs r = {emit_const(em, 0), emit_const(em, 0), emit_const(em, g->y->base)};
+    load_set(c, g, &s, &r, 0, 0, false);
+    const struct loop l = loop_begin(em, chunks);
+    for (uint32_t group = 0; group < s.groups; group++)
+        group_slices(c, g, &s, &r, group, chunks > 1);
+    if (g->chunk)
+        g->chunk(c, g->ctx);
+    else
+        emit_add(em, r.y, r.y, (int64_t)g->y->rows * c->pitch);
+    emit_add(em, r.row, r.row, c->pitch);
+    loop_end(em, l);
+    gp_give(em, r.row);
+    gp_give(em, r.cur);
+    gp_give(em, r.y);
+}

@@ -1,0 +1,207 @@
+/* hbm.c - tensor descriptors, their places in HBM, and the quantised weights. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "comp_internal.h"
+
+enum { ALIGN = 64, NO_LANE = -1 };
+
+struct hbm {
+    struct comp *c;
+    struct pl_desc *desc;
+    uint64_t used;
+    uint8_t *data; /* weights and tables; NULL while only laying out */
+};
+
+/* Which source row or column stands at each place: a permutation with holes, or the identity (map NULL). */
+struct places {
+    const int32_t *map;
+    uint32_t n;
+};
+
+static uint64_t reserve(struct hbm *h, uint64_t bytes)
+{
+    const uint64_t at = h->used;
+    h->used = (h->used + bytes + ALIGN - 1) / ALIGN * ALIGN;
+    return at;
+}
+
+static struct pl_desc *place(struct hbm *h, uint32_t index, const char *name, uint64_t rows, uint32_t cols,
+                             const struct pl_format *format)
+{
+    struct pl_desc *t = &h->desc[index];
+    *t = (struct pl_desc){.name = name, .rows = (uint32_t)rows, .cols = cols, .format = *format};
+    t->elem_stride = (uint32_t)pl_format_row_bytes(format, cols);
+    t->scale_stride = (uint32_t)pl_format_row_scales(format, cols);
+    t->elem_base = reserve(h, rows * t->elem_stride);
+    if (t->scale_stride)
+        t->scale_base = reserve(h, rows * t->scale_stride);
+    return t;
+}
+
+/* Quantise a row of floats into place. */
+static void put_row(const struct hbm *h, const struct pl_desc *t, uint32_t row, const float *x, uint16_t *code)
+{
+    pl_quantise(&t->format, x, NULL, t->cols, code, h->data + t->scale_base + (uint64_t)row * t->scale_stride);
+    pl_pack(pl_format_bits(&t->format), code, t->cols, h->data + t->elem_base + (uint64_t)row * t->elem_stride);
+}
+
+/* A checkpoint tensor, its rows and columns moved to their places; places without a source are zero. */
+static void put_tensor(const struct hbm *h, const struct pl_desc *t, const struct pl_tensor *src,
+                       const struct places *rows, const struct places *cols)
+{
+    const uint64_t src_cols = src->shape[src->rank - 1];
+#pragma omp parallel
+    {
+        float *in = malloc(sizeof *in * src_cols), *x = malloc(sizeof *x * t->cols);
+        uint16_t *code = malloc(sizeof *code * t->cols);
+        if (!in || !x || !code)
+            abort();
+#pragma omp for schedule(static)
+        for (uint32_t r = 0; r < t->rows; r++) {
+            const int64_t from = rows && rows->map ? rows->map[r] : (int64_t)r;
+            memset(x, 0, sizeof *x * t->cols);
+            if (from != NO_LANE) {
+                pl_tensor_to_f32(src, (uint64_t)from * src_cols, src_cols, in);
+                for (uint32_t i = 0; i < t->cols; i++) {
+                    const int64_t j = cols && cols->map ? cols->map[i] : (int64_t)i;
+                    x[i] = j == NO_LANE ? 0.0f : in[j];
+                }
+            }
+            put_row(h, t, r, x, code);
+        }
+        free(in);
+        free(x);
+        free(code);
+    }
+}
+
+/* Lanes of heads in slots. split: the halves of a head start the halves of its slot (RoPE partners). */
+static struct places head_places(struct comp *c, uint32_t n_heads, bool split)
+{
+    const uint32_t hs = c->plan.head_slot, dim = c->cfg->head_dim;
+    int32_t *map = PL_NEW_N(c->a, int32_t, (size_t)n_heads * hs);
+    for (uint32_t i = 0; i < n_heads * hs; i++)
+        map[i] = NO_LANE;
+    for (uint32_t h = 0; h < n_heads; h++)
+        for (uint32_t i = 0; i < dim; i++) {
+            const uint32_t lane = split && i >= dim / 2 ? hs / 2 + i - dim / 2 : i;
+            map[h * hs + lane] = (int32_t)(h * dim + i);
+        }
+    return (struct places){map, n_heads * hs};
+}
+
+static void put_rope(const struct hbm *h)
+{
+    const struct comp *c = h->c;
+    const uint32_t hs = c->plan.head_slot, half = c->cfg->head_dim / 2;
+    double *freq = pl_alloc(c->a, sizeof *freq * half);
+    pl_rope_inv_freq(c->cfg, freq);
+    const double scale = 1.0 / sqrt((double)c->cfg->head_dim);
+    float *x = pl_alloc(c->a, sizeof *x * hs);
+    uint16_t *code = pl_alloc(c->a, sizeof *code * hs);
+    for (unsigned k = 0; k < 4; k++) {
+        const struct pl_desc *t = &h->desc[DESC_ROPE + k];
+        for (uint32_t p = 0; p < t->rows; p++) {
+            for (uint32_t i = 0; i < half; i++) {
+                const double angle = p * freq[i], v = (k % 2 ? sin(angle) : cos(angle)) * (k < 2 ? scale : 1.0);
+                x[i] = (float)(k % 2 ? -v : v);
+                x[hs / 2 + i] = (float)v;
+            }
+            put_row(h, t, p, x, code);
+        }
+    }
+}
+
+static void lay_out(struct hbm *h, uint32_t logit_rows, uint32_t capacity)
+{
+    const struct comp *c = h->c;
+    const struct pl_model_config *m = c->cfg;
+    const struct pl_format vec = {.kind = PL_FORMAT_FLOAT, .elem = c->plan.vec, .block = 1};
+    const struct pl_format w = pl_format_resolve(c->plan.weight, c->plan.vec);
+    const struct pl_format kv = pl_format_resolve(c->plan.kv, c->plan.vec);
+    const uint32_t hs = c->plan.head_slot, q = m->n_heads * hs, k = m->n_kv_heads * hs;
+    static const char *const rope_name[] = {"rope.cos_q", "rope.sin_q", "rope.cos_k", "rope.sin_k"};
+
+    place(h, DESC_EMBED, "embed_tokens", m->vocab, m->hidden, &vec);
+    place(h, DESC_FINAL_GAIN, "norm", 1, m->hidden, &vec);
+    place(h, DESC_HEAD, "lm_head", m->vocab, m->hidden, &w);
+    for (unsigned i = 0; i < 4; i++)
+        place(h, DESC_ROPE + i, rope_name[i], capacity, hs, &vec)->repeat = hs < c->arch->vlen;
+    for (uint32_t l = 0; l < m->n_layers; l++) {
+        const uint32_t at = DESC_LAYERS + l * DESC_PER_LAYER;
+        const struct {
+            const char *name;
+            uint32_t rows, cols;
+            const struct pl_format *format;
+        } t[LAYER_K] = {
+            [LAYER_GAIN1] = {"input_layernorm", 1, m->hidden, &vec}, [LAYER_WQ] = {"q_proj", q, m->hidden, &w},
+            [LAYER_WK] = {"k_proj", k, m->hidden, &w},               [LAYER_WV] = {"v_proj", k, m->hidden, &w},
+            [LAYER_WO] = {"o_proj", m->hidden, q, &w},               [LAYER_GAIN2] = {"post_attention_layernorm", 1, m->hidden, &vec},
+            [LAYER_GATE] = {"gate_proj", m->ffn, m->hidden, &w},     [LAYER_UP] = {"up_proj", m->ffn, m->hidden, &w},
+            [LAYER_DOWN] = {"down_proj", m->hidden, m->ffn, &w}};
+        for (uint32_t i = 0; i < LAYER_K; i++)
+            place(h, at + i, pl_arena_printf(c->a, "layers.%u.%s", l, t[i].name), t[i].rows, t[i].cols, t[i].format);
+    }
+    /* What is only written at run time comes last, behind the image's data. */
+    for (uint32_t l = 0; l < m->n_layers; l++)
+        for (uint32_t i = 0; i < 2; i++)
+            place(h, DESC_LAYERS + l * DESC_PER_LAYER + LAYER_K + i,
+                  pl_arena_printf(c->a, "layers.%u.%s_cache", l, i ? "v" : "k"), capacity, k, &kv);
+    place(h, DESC_LOGITS, "logits", logit_rows, m->vocab, &vec);
+}
+
+static void put_weights(struct hbm *h)
+{
+    struct comp *c = h->c;
+    const struct pl_model_config *m = c->cfg;
+    const struct places rope_q = head_places(c, m->n_heads, true), rope_k = head_places(c, m->n_kv_heads, true);
+    const struct places plain_q = head_places(c, m->n_heads, false), plain_k = head_places(c, m->n_kv_heads, false);
+    put_tensor(h, &h->desc[DESC_EMBED], c->ck->embed, NULL, NULL);
+    put_tensor(h, &h->desc[DESC_FINAL_GAIN], c->ck->final_norm, NULL, NULL);
+    put_tensor(h, &h->desc[DESC_HEAD], c->ck->lm_head, NULL, NULL);
+    put_rope(h);
+    for (uint32_t l = 0; l < m->n_layers; l++) {
+        const struct pl_layer_tensors *t = &c->ck->layer[l];
+        const struct pl_desc *at = &h->desc[DESC_LAYERS + l * DESC_PER_LAYER];
+        put_tensor(h, &at[LAYER_GAIN1], t->input_norm, NULL, NULL);
+        put_tensor(h, &at[LAYER_WQ], t->q, &rope_q, NULL);
+        put_tensor(h, &at[LAYER_WK], t->k, &rope_k, NULL);
+        put_tensor(h, &at[LAYER_WV], t->v, &plain_k, NULL);
+        put_tensor(h, &at[LAYER_WO], t->o, NULL, &plain_q);
+        put_tensor(h, &at[LAYER_GAIN2], t->post_norm, NULL, NULL);
+        put_tensor(h, &at[LAYER_GATE], t->gate, NULL, NULL);
+        put_tensor(h, &at[LAYER_UP], t->up, NULL, NULL);
+        put_tensor(h, &at[LAYER_DOWN], t->down, NULL, NULL);
+    }
+}
+
+enum pl_status comp_hbm(struct comp *c, uint32_t logit_rows, struct pl_image *img, struct pl_diag *d)
+{
+    struct hbm h = {.c = c};
+    const uint32_t n = DESC_LAYERS + c->cfg->n_layers * DESC_PER_LAYER;
+    const uint32_t tile = c->plan.kv_tile;
+    const uint32_t capacity = (c->context + tile - 1) / tile * tile + 64; /* a chunk may overhang the context */
+    h.desc = PL_NEW_N(c->a, struct pl_desc, n);
+    lay_out(&h, logit_rows, capacity);
+    if (h.used > c->arch->hbm_bytes)
+        return pl_fail(d, PL_EUNSUPPORTED, "machine %s: hbm.hbm_bytes = %llu, but weights, tables and KV cache of %u tokens need %llu",
+                       c->arch->name, (unsigned long long)c->arch->hbm_bytes, c->context, (unsigned long long)h.used);
+    img->desc = h.desc;
+    img->n_desc = n;
+    img->hbm_bytes = h.used;
+    if (c->opt.no_weights)
+        return PL_OK;
+    const uint64_t data = h.desc[DESC_LAYERS + LAYER_K].elem_base; /* everything before the first KV cache */
+    h.data = pl_alloc_bulk(c->a, data, 1);
+    if (!h.data)
+        return pl_fail(d, PL_ENOMEM, "no memory for an HBM image of %llu bytes", (unsigned long long)data);
+    put_weights(&h);
+    struct pl_segment *seg = PL_NEW(c->a, struct pl_segment);
+    *seg = (struct pl_segment){0, data, h.data};
+    img->segment = seg;
+    img->n_segment = 1;
+    return PL_OK;
+}
