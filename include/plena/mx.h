@@ -154,6 +154,10 @@ void pl_acc_clear(struct pl_acc *acc); /* M = 0, E = 0: `first` */
 void pl_mm_accumulate(const struct pl_mm_spec *s, const struct pl_panel *left, size_t i0, size_t lk0,
                       const struct pl_panel *right, size_t j0, size_t rk0, size_t n, size_t rows,
                       size_t cols, struct pl_acc *acc);
+/* The same with results j placed at columns acc_col + j of the accumulators. */
+void pl_mm_accumulate_at(const struct pl_mm_spec *s, const struct pl_panel *left, size_t i0, size_t lk0,
+                         const struct pl_panel *right, size_t j0, size_t rk0, size_t n, size_t rows,
+                         size_t cols, struct pl_acc *acc, size_t acc_col);
 /* out[i*ldo + j] = tree sum of the sub-arrays, one rounding to the vector format. */
 void pl_mm_write_out(const struct pl_mm_spec *s, const struct pl_acc *acc, size_t rows, size_t cols,
                      float *out, size_t ldo);
@@ -188,6 +192,10 @@ void pl_vec_reci(struct pl_minifloat f, const float *a, size_t n, float *out);
  * bits, NaN lanes ignored unless all are NaN; -0 < +0. */
 float pl_vec_sum(struct pl_minifloat f, const float *a, size_t n);
 float pl_vec_max(struct pl_minifloat f, const float *a, size_t n);
+
+/* Unnormalised Walsh-Hadamard transform of n <= 4096 lanes (a power of two): aligned to the largest exponent with 12
+ * guard bits (round half up), exact butterflies, one rounding. A NaN or Inf lane makes all NaN. out may be a. */
+void pl_vec_hadamard(struct pl_minifloat f, const float *a, size_t n, float *out);
 
 /* ---- scalar unit: FP32, to nearest even, subnormal inputs and results are zero, NaN canonical ---- */
 float pl_f32_add(float a, float b);

@@ -200,9 +200,20 @@ mm_kernel *mm_kernel_best(bool narrow)
     return NULL;
 }
 
-void pl_mm_accumulate(const struct pl_mm_spec *s, const struct pl_panel *left, size_t i0, size_t lk0,
-                      const struct pl_panel *right, size_t j0, size_t rk0, size_t n, size_t rows, size_t cols,
-                      struct pl_acc *acc)
+/* Kernel results of LANES columns from right column t->j, of which `want` from `skip` on belong to m, e. */
+static void run_strip(mm_kernel *kernel, const struct mm_strip *t, size_t skip, size_t want, int64_t *m, int64_t *e)
+{
+    int64_t tm[LANES] = {0}, te[LANES] = {0};
+    memcpy(tm + skip, m, want * sizeof *m);
+    memcpy(te + skip, e, want * sizeof *e);
+    kernel(t, tm, te);
+    memcpy(m, tm + skip, want * sizeof *m);
+    memcpy(e, te + skip, want * sizeof *e);
+}
+
+void pl_mm_accumulate_at(const struct pl_mm_spec *s, const struct pl_panel *left, size_t i0, size_t lk0,
+                         const struct pl_panel *right, size_t j0, size_t rk0, size_t n, size_t rows, size_t cols,
+                         struct pl_acc *acc, size_t acc_col)
 {
     mm_kernel *kernel = mm_kernel_best(left->narrow);
     struct mm_strip t = {.left = left, .right = right, .tiles = n / s->tile, .tile = s->tile, .blen = s->blen,
@@ -210,23 +221,21 @@ void pl_mm_accumulate(const struct pl_mm_spec *s, const struct pl_panel *left, s
     for (size_t i = 0; i < rows; i++)
         for (size_t sub = 0; sub < acc->subs; sub++)
             for (size_t j = 0; j < cols; j += LANES) {
-                const size_t at = (i * acc->subs + sub) * acc->cols_pad + j;
+                const size_t at = (i * acc->subs + sub) * acc->cols_pad + acc_col + j;
+                const size_t want = cols - j < LANES ? cols - j : LANES;
+                /* A strip that would run over the panel's edge starts earlier. */
+                const size_t over = j0 + j + LANES > right->n_pad ? j0 + j + LANES - right->n_pad : 0;
                 t.i = i0 + i;
-                t.j = j0 + j;
+                t.j = j0 + j - over;
                 t.lk = lk0 + sub * s->blen;
                 t.rk = rk0 + sub * s->blen;
-                if (t.j % LANES == 0 || t.j + LANES <= right->n_pad) {
-                    kernel(&t, acc->m + at, acc->e + at);
-                    continue;
-                }
-                /* The strip would run over the panel's edge: move it back and keep only the columns asked for. */
-                const size_t back = t.j + LANES - right->n_pad;
-                int64_t m[LANES] = {0}, e[LANES] = {0};
-                memcpy(m + back, acc->m + at, (LANES - back) * sizeof *m);
-                memcpy(e + back, acc->e + at, (LANES - back) * sizeof *e);
-                t.j -= back;
-                kernel(&t, m, e);
-                memcpy(acc->m + at, m + back, (LANES - back) * sizeof *m);
-                memcpy(acc->e + at, e + back, (LANES - back) * sizeof *e);
+                run_strip(kernel, &t, over, want, acc->m + at, acc->e + at);
             }
+}
+
+void pl_mm_accumulate(const struct pl_mm_spec *s, const struct pl_panel *left, size_t i0, size_t lk0,
+                      const struct pl_panel *right, size_t j0, size_t rk0, size_t n, size_t rows, size_t cols,
+                      struct pl_acc *acc)
+{
+    pl_mm_accumulate_at(s, left, i0, lk0, right, j0, rk0, n, rows, cols, acc, 0);
 }

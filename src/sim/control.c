@@ -1,0 +1,283 @@
+/* control.c - decoding a program once, loops, scalar unit, registers. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+
+#include "sim_internal.h"
+
+/* ---- decode ---- */
+static void registers(struct decoded *dec, const struct pl_op_info *info)
+{
+    const struct pl_insn *in = &dec->in;
+    const char *f = info->format;
+    const bool rd_is_dst = (info->effects & PL_W_GP) && in->op != PL_V_ARGMAX && in->op != PL_C_EXIT;
+    /* Operand names in the format say which fields are registers: see src/isa/isa.c. */
+    for (const char *p = f; *p; p++) {
+        const bool start = p == f || p[-1] == '_';
+        if (!start)
+            continue;
+        if (p[0] == 'R' && p[1] == 'D')
+            *(rd_is_dst ? &dec->gp_dst : &dec->gp_src) |= (uint16_t)(1u << in->rd);
+        else if (p[0] == 'R' && p[1] == '1')
+            dec->gp_src |= (uint16_t)(1u << in->rs1);
+        else if (p[0] == 'R' && p[1] == '2')
+            dec->gp_src |= (uint16_t)(1u << in->rs2);
+        else if (p[0] == 'R' && p[1] == '3')
+            dec->gp_src |= (uint16_t)(1u << in->rs3);
+        else if (p[0] == 'F' && p[1] == 'D')
+            *(info->effects & PL_W_FP ? &dec->fp_dst : &dec->fp_src) |= (uint8_t)(1u << (in->rd & 7));
+        else if (p[0] == 'F' && p[1] == '1')
+            dec->fp_src |= (uint8_t)(1u << (in->rs1 & 7));
+        else if (p[0] == 'F' && p[1] == '2')
+            dec->fp_src |= (uint8_t)(1u << (in->rs2 & 7));
+    }
+    if (in->op == PL_V_RED_SUM || in->op == PL_V_RED_MAX || in->op == PL_V_ARGMAX)
+        dec->fp_src |= dec->fp_dst;
+    if (in->op == PL_V_ARGMAX)
+        dec->gp_dst |= (uint16_t)(1u << in->rs3);
+    if (in->op == PL_C_LOOP_END)
+        dec->gp_src |= dec->gp_dst;
+}
+
+enum pl_status sim_decode(struct pl_sim *sim, struct pl_diag *d)
+{
+    const struct pl_image *img = sim->img;
+    sim->code = calloc(img->n_code + 1, sizeof *sim->code);
+    uint32_t *stack = calloc(img->n_code + 1, sizeof *stack);
+    if (!sim->code || !stack)
+        abort();
+    size_t depth = 0, op = 0;
+    for (uint32_t pc = 0; pc < img->n_code; pc++) {
+        struct decoded *dec = &sim->code[pc];
+        while (op < img->n_op && img->op[op].end <= pc)
+            op++;
+        dec->op_range = (uint16_t)(op < img->n_op && img->op[op].begin <= pc ? op : img->n_op);
+        dec->match = UINT32_MAX;
+        dec->valid = pl_isa_decode(img->code[pc], &dec->in, NULL) == PL_OK;
+        if (!dec->valid)
+            continue;
+        registers(dec, pl_isa_info((enum pl_op)dec->in.op));
+        if (dec->in.op == PL_C_LOOP_START || dec->in.op == PL_C_LOOP_REG)
+            stack[depth++] = pc;
+        else if (dec->in.op == PL_C_LOOP_END && depth)
+            sim->code[stack[--depth]].match = pc;
+    }
+    free(stack);
+    return img->n_op < UINT16_MAX ? PL_OK : pl_fail(d, PL_EUNSUPPORTED, "more than 65534 operator ranges");
+}
+
+/* ---- loops ---- */
+static void jump(struct pl_sim *sim, uint32_t target)
+{
+    sim->pc = target == sim->pc ? sim->pc + 0x80000000u : target;
+}
+
+static enum pl_status begin_loop(struct pl_sim *sim, const struct pl_insn *in, uint32_t count)
+{
+    if (sim->n_loop == sim->arch->loop_depth)
+        return sim_fault(sim, "more than %u nested loops", sim->arch->loop_depth);
+    if (in->rd == 0)
+        return sim_fault(sim, "gp0 cannot count a loop");
+    sim->gp[in->rd] = count;
+    sim->loop[sim->n_loop++] = (struct loop_frame){sim->pc, in->rd};
+    return PL_OK;
+}
+
+enum pl_status sim_C_LOOP_START(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
+{
+    (void)t;
+    if (in->imm == 0)
+        return sim_fault(sim, "a loop of 0 passes");
+    return begin_loop(sim, in, in->imm);
+}
+
+enum pl_status sim_C_LOOP_REG(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
+{
+    (void)t;
+    const uint32_t count = sim->gp[in->rs1], end = sim->code[sim->pc].match;
+    if (count)
+        return begin_loop(sim, in, count);
+    if (end == UINT32_MAX)
+        return sim_fault(sim, "no matching C_LOOP_END");
+    sim->gp[in->rd] = 0;
+    jump(sim, end + 1);
+    return PL_OK;
+}
+
+enum pl_status sim_C_LOOP_END(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
+{
+    (void)t;
+    if (!sim->n_loop || sim->loop[sim->n_loop - 1].reg != in->rd)
+        return sim_fault(sim, "gp%u does not count the innermost loop", in->rd);
+    if (sim->gp[in->rd] > 1) {
+        sim->gp[in->rd]--;
+        jump(sim, sim->loop[sim->n_loop - 1].start + 1);
+    } else {
+        sim->gp[in->rd] = 0;
+        sim->n_loop--;
+    }
+    return PL_OK;
+}
+
+enum pl_status sim_C_EXIT(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
+{
+    (void)in;
+    (void)t;
+    if (!sim->n_loop)
+        return sim_fault(sim, "outside of any loop");
+    const struct loop_frame f = sim->loop[--sim->n_loop];
+    const uint32_t end = sim->code[f.start].match;
+    if (end == UINT32_MAX)
+        return sim_fault(sim, "no matching C_LOOP_END");
+    sim->gp[f.reg] = 0;
+    jump(sim, end + 1);
+    return PL_OK;
+}
+
+enum pl_status sim_C_BREAK(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
+{
+    (void)sim;
+    (void)in;
+    (void)t;
+    return PL_OK;
+}
+
+enum pl_status sim_C_HALT(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
+{
+    (void)in;
+    (void)t;
+    return sim->pending.valid ? sim_fault(sim, "a batched product still waits for its write-out") : PL_OK;
+}
+
+enum pl_status sim_C_FENCE(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
+{
+    (void)in;
+    (void)t;
+    sim->n_unfenced = 0;
+    return PL_OK;
+}
+
+/* ---- registers ---- */
+enum pl_status sim_C_SET_ADDR_REG(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
+{
+    (void)t;
+    sim->areg[in->rd] = (uint64_t)sim->gp[in->rs1] << 32 | sim->gp[in->rs2];
+    return PL_OK;
+}
+
+#define SET_CSR(op, field)                                                                                             \
+    enum pl_status sim_##op(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)                             \
+    {                                                                                                                  \
+        (void)t;                                                                                                       \
+        sim->field = sim->gp[in->rd];                                                                                  \
+        return PL_OK;                                                                                                  \
+    }
+SET_CSR(C_SET_SCALE_REG, scale_reg)
+SET_CSR(C_SET_STRIDE_REG, stride_reg)
+SET_CSR(C_SET_V_MASK_REG, v_mask)
+
+/* ---- integer scalar unit ---- */
+#define INT_OP(op, cls, expr)                                                                                          \
+    enum pl_status sim_##op(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)                             \
+    {                                                                                                                  \
+        t->class = cls;                                                                                                \
+        sim->gp[in->rd] = (expr);                                                                                      \
+        return PL_OK;                                                                                                  \
+    }
+INT_OP(S_ADD_INT, PL_OPC_INT, sim->gp[in->rs1] + sim->gp[in->rs2])
+INT_OP(S_ADDI_INT, PL_OPC_INT, sim->gp[in->rs1] + in->imm)
+INT_OP(S_SUB_INT, PL_OPC_INT, sim->gp[in->rs1] - sim->gp[in->rs2])
+INT_OP(S_MUL_INT, PL_OPC_IMUL, sim->gp[in->rs1] * sim->gp[in->rs2])
+INT_OP(S_LUI_INT, PL_OPC_INT, in->imm << 12)
+
+static enum pl_status int_word(struct pl_sim *sim, const struct pl_insn *in, struct touch *t, uint32_t **out)
+{
+    const uint64_t addr = (uint64_t)sim->gp[in->rs1] + in->imm;
+    t->class = PL_OPC_SMEM;
+    if (addr >= sim->arch->int_words)
+        return sim_fault(sim, "INT SRAM word %llu of %u", (unsigned long long)addr, sim->arch->int_words);
+    *out = &sim->intmem[addr];
+    return PL_OK;
+}
+
+enum pl_status sim_S_LD_INT(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
+{
+    uint32_t *w = NULL;
+    PL_TRY(int_word(sim, in, t, &w));
+    sim->gp[in->rd] = *w;
+    return PL_OK;
+}
+
+enum pl_status sim_S_ST_INT(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
+{
+    uint32_t *w = NULL;
+    PL_TRY(int_word(sim, in, t, &w));
+    *w = sim->gp[in->rd];
+    return PL_OK;
+}
+
+/* ---- FP32 scalar unit ---- */
+static enum pl_status check_fp(struct pl_sim *sim, unsigned a, unsigned b, unsigned c)
+{
+    return a < N_FP && b < N_FP && c < N_FP ? PL_OK : sim_fault(sim, "there are only f0..f7");
+}
+
+#define FP_OP(op, cls, second, expr)                                                                                   \
+    enum pl_status sim_##op(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)                             \
+    {                                                                                                                  \
+        t->class = cls;                                                                                                \
+        PL_TRY(check_fp(sim, in->rd, in->rs1, second));                                                                \
+        if (sim->opt.functional)                                                                                       \
+            sim->fp[in->rd] = (expr);                                                                                  \
+        return PL_OK;                                                                                                  \
+    }
+FP_OP(S_ADD_FP, PL_OPC_SFP, in->rs2, pl_f32_add(sim->fp[in->rs1], sim->fp[in->rs2]))
+FP_OP(S_SUB_FP, PL_OPC_SFP, in->rs2, pl_f32_sub(sim->fp[in->rs1], sim->fp[in->rs2]))
+FP_OP(S_MAX_FP, PL_OPC_SFP, in->rs2, pl_f32_max(sim->fp[in->rs1], sim->fp[in->rs2]))
+FP_OP(S_MUL_FP, PL_OPC_SFP, in->rs2, pl_f32_mul(sim->fp[in->rs1], sim->fp[in->rs2]))
+FP_OP(S_EXP_FP, PL_OPC_SEXP, 0, pl_f32_exp(sim->fp[in->rs1]))
+FP_OP(S_RECI_FP, PL_OPC_SDIV, 0, pl_f32_reci(sim->fp[in->rs1]))
+FP_OP(S_SQRT_FP, PL_OPC_SDIV, 0, pl_f32_sqrt(sim->fp[in->rs1]))
+
+static enum pl_status fp_words(struct pl_sim *sim, const struct pl_insn *in, uint64_t n, float **out)
+{
+    const uint64_t addr = (uint64_t)sim->gp[in->rs1] + in->imm;
+    if (addr > sim->arch->fp_words || n > sim->arch->fp_words - addr)
+        return sim_fault(sim, "FP SRAM words %llu + %llu of %u", (unsigned long long)addr, (unsigned long long)n,
+                         sim->arch->fp_words);
+    *out = sim->fpmem + addr;
+    return PL_OK;
+}
+
+enum pl_status sim_S_LD_FP(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
+{
+    float *w = NULL;
+    t->class = PL_OPC_SMEM;
+    PL_TRY(check_fp(sim, in->rd, 0, 0));
+    PL_TRY(fp_words(sim, in, 1, &w));
+    sim->fp[in->rd] = *w;
+    return PL_OK;
+}
+
+enum pl_status sim_S_ST_FP(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
+{
+    float *w = NULL;
+    t->class = PL_OPC_SMEM;
+    PL_TRY(check_fp(sim, in->rd, 0, 0));
+    PL_TRY(fp_words(sim, in, 1, &w));
+    *w = sim->fp[in->rd];
+    return PL_OK;
+}
+
+enum pl_status sim_S_MAP_V_FP(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
+{
+    float *w = NULL;
+    uint32_t row;
+    t->class = PL_OPC_SMAP;
+    PL_TRY(fp_words(sim, in, sim->arch->vlen, &w));
+    PL_TRY(sim_vrow(sim, sim->gp[in->rd], "destination", &row));
+    t->write = (struct rows){row, 1, 1, 1};
+    if (sim->opt.functional)
+        pl_vec_round_n(sim->img->plan.vec, w, sim->arch->vlen, vrow_data(sim, row));
+    sim_row_written(sim, row);
+    return PL_OK;
+}

@@ -1,0 +1,357 @@
+/* dma.c - transfers between HBM and the SRAMs: by descriptor, and the published register protocol. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim_internal.h"
+
+enum { MAX_ROW = 4096 };
+
+/* Bytes that the bursts touched by [begin, end) carry; `last` is the end of the burst touched before. */
+static uint64_t bursts(const struct pl_sim *sim, uint64_t begin, uint64_t end, uint64_t *last)
+{
+    const uint64_t b = sim->arch->hbm_burst;
+    uint64_t first = begin / b * b;
+    const uint64_t stop = (end + b - 1) / b * b;
+    if (begin == end)
+        return 0;
+    if (first < *last && first + b >= *last)
+        first = *last; /* shares its first burst with the row before */
+    *last = stop;
+    return stop > first ? stop - first : 0;
+}
+
+/* ---- ordering of loads behind stores ---- */
+static void note_store(struct pl_sim *sim, uint64_t begin, uint64_t end)
+{
+    if (begin == end)
+        return;
+    struct range *last = sim->n_unfenced ? &sim->unfenced[sim->n_unfenced - 1] : NULL;
+    if (last && last->end == begin) {
+        last->end = end;
+        return;
+    }
+    if (sim->n_unfenced == sim->cap_unfenced) {
+        sim->cap_unfenced = sim->cap_unfenced ? 2 * sim->cap_unfenced : 64;
+        sim->unfenced = realloc(sim->unfenced, sim->cap_unfenced * sizeof *sim->unfenced);
+        if (!sim->unfenced)
+            abort();
+    }
+    sim->unfenced[sim->n_unfenced++] = (struct range){begin, end};
+}
+
+static enum pl_status check_fenced(struct pl_sim *sim, uint64_t begin, uint64_t end)
+{
+    for (size_t i = 0; i < sim->n_unfenced; i++)
+        if (begin < sim->unfenced[i].end && sim->unfenced[i].begin < end)
+            return sim_fault(sim, "loads HBM bytes %llu..%llu that a store before the last C_FENCE did not write: missing C_FENCE",
+                             (unsigned long long)begin, (unsigned long long)end);
+    return PL_OK;
+}
+
+/* ---- one row of a tensor, wherever its addresses come from ---- */
+struct hbm_row {
+    const struct pl_format *format;
+    uint64_t elem, scale; /* byte addresses of its first element and scale */
+    uint32_t first;       /* element index within the byte stream at `elem` (sub-byte formats) */
+    uint32_t n;
+};
+struct traffic {
+    uint64_t bytes, last_elem, last_scale;
+};
+
+static enum pl_status check_row(struct pl_sim *sim, const struct hbm_row *r)
+{
+    const uint64_t size = sim->img->hbm_bytes;
+    const uint64_t elem = pl_format_row_bytes(r->format, r->first + r->n), scale = pl_format_row_scales(r->format, r->n);
+    if (r->elem > size || elem > size - r->elem || (scale && (r->scale > size || scale > size - r->scale)))
+        return sim_fault(sim, "HBM bytes %llu + %llu (scales %llu + %llu) lie outside the image's %llu",
+                         (unsigned long long)r->elem, (unsigned long long)elem, (unsigned long long)r->scale,
+                         (unsigned long long)scale, (unsigned long long)size);
+    return PL_OK;
+}
+
+static void count_row(struct pl_sim *sim, const struct hbm_row *r, struct traffic *t)
+{
+    const uint64_t skip = (uint64_t)r->first * pl_format_bits(r->format) / 8;
+    t->bytes += bursts(sim, r->elem + skip, r->elem + pl_format_row_bytes(r->format, r->first + r->n), &t->last_elem);
+    t->bytes += bursts(sim, r->scale, r->scale + pl_format_row_scales(r->format, r->n), &t->last_scale);
+}
+
+static enum pl_status load_row(struct pl_sim *sim, const struct hbm_row *r, uint16_t *code, uint8_t *scale,
+                               struct traffic *t)
+{
+    const uint64_t scales = pl_format_row_scales(r->format, r->n);
+    PL_TRY(check_row(sim, r));
+    count_row(sim, r, t);
+    if (sim->n_unfenced) {
+        PL_TRY(check_fenced(sim, r->elem, r->elem + pl_format_row_bytes(r->format, r->first + r->n)));
+        PL_TRY(check_fenced(sim, r->scale, r->scale + scales));
+    }
+    if (!sim->opt.functional)
+        return PL_OK;
+    pl_unpack(pl_format_bits(r->format), sim->hbm + r->elem, r->first, r->n, code);
+    memcpy(scale, sim->hbm + r->scale, scales);
+    return PL_OK;
+}
+
+static enum pl_status store_row(struct pl_sim *sim, const struct hbm_row *r, const float *x, struct traffic *t)
+{
+    uint16_t code[MAX_ROW];
+    const uint64_t bytes = pl_format_row_bytes(r->format, r->n), scales = pl_format_row_scales(r->format, r->n);
+    PL_TRY(check_row(sim, r));
+    count_row(sim, r, t);
+    note_store(sim, r->elem, r->elem + bytes);
+    note_store(sim, r->scale, r->scale + scales);
+    if (!sim->opt.functional)
+        return PL_OK;
+    sim->stats.sticky_nan |= pl_quantise(r->format, x, NULL, r->n, code, sim->hbm + r->scale);
+    pl_pack(pl_format_bits(r->format), code, r->n, sim->hbm + r->elem);
+    return PL_OK;
+}
+
+/* ---- descriptors ---- */
+static enum pl_status desc_of(struct pl_sim *sim, const struct pl_insn *in, const struct pl_desc **out)
+{
+    const uint32_t k = sim->gp[in->rs2];
+    if (k >= sim->img->n_desc)
+        return sim_fault(sim, "there is no tensor descriptor %u (of %zu)", k, sim->img->n_desc);
+    *out = &sim->img->desc[k];
+    const uint32_t col = sim->gp[in->rs3], bits = pl_format_bits(&(*out)->format);
+    if (col % (*out)->format.block || (uint64_t)col * bits % 8)
+        return sim_fault(sim, "tensor %s: column %u does not start a block and a byte", (*out)->name, col);
+    return PL_OK;
+}
+
+/* Row `row`, columns [col, col + width) as far as they exist; n = 0 when none does. */
+static struct hbm_row desc_row(const struct pl_desc *t, uint64_t row, uint32_t col, uint32_t width)
+{
+    struct hbm_row r = {.format = &t->format};
+    if (row >= t->rows || col >= t->cols)
+        return r;
+    r.n = t->cols - col < width ? t->cols - col : width;
+    r.elem = t->elem_base + row * t->elem_stride + (uint64_t)col * pl_format_bits(&t->format) / 8;
+    r.scale = t->scale_base + row * t->scale_stride + col / t->format.block;
+    return r;
+}
+
+static enum pl_status tile_for_load(struct pl_sim *sim, uint64_t addr, uint32_t n, struct touch *t, uint64_t *first)
+{
+    const uint64_t size = (uint64_t)sim->arch->mlen * sim->arch->mlen;
+    if (addr % size)
+        return sim_fault(sim, "Matrix SRAM address %llu does not start a tile", (unsigned long long)addr);
+    if (addr / size + n > sim->arch->matrix_tiles)
+        return sim_fault(sim, "Matrix SRAM tiles %llu + %u of %u", (unsigned long long)(addr / size), n,
+                         sim->arch->matrix_tiles);
+    *first = addr / size;
+    t->tile_write = (int64_t)*first;
+    t->tiles = n;
+    return PL_OK;
+}
+
+/* Give the tile memory for a format; old contents are dropped. */
+static void prepare_tile(struct pl_sim *sim, struct tile *tile, const struct pl_format *f)
+{
+    const size_t mlen = sim->arch->mlen;
+    tile->loaded = true;
+    tile->generation++;
+    if (!sim->opt.functional)
+        return;
+    if (!tile->code)
+        tile->code = malloc(mlen * mlen * sizeof *tile->code);
+    if (!tile->scale)
+        tile->scale = malloc(mlen * mlen);
+    if (!tile->code || !tile->scale)
+        abort();
+    tile->format = *f;
+}
+
+/* Lanes behind n: zero codes; scale 0 for whole blocks that are missing. */
+static void clear_rest(uint16_t *code, uint8_t *scale, const struct pl_format *f, uint32_t n, uint32_t width)
+{
+    memset(code + n, 0, (width - n) * sizeof *code);
+    const size_t have = n ? (n + f->block - 1) / f->block : 0;
+    if (scale)
+        memset(scale + have, 0, width / f->block - have);
+}
+
+enum pl_status sim_H_LOAD_M(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
+{
+    const uint32_t mlen = sim->arch->mlen;
+    const struct pl_desc *desc;
+    uint64_t first = 0;
+    struct traffic traffic = {0};
+    PL_TRY(desc_of(sim, in, &desc));
+    PL_TRY(tile_for_load(sim, sim->gp[in->rd], 1, t, &first));
+    if (mlen % desc->format.block)
+        return sim_fault(sim, "tensor %s: blocks of %u do not fit MLEN = %u", desc->name, desc->format.block, mlen);
+    struct tile *tile = &sim->tile[first];
+    prepare_tile(sim, tile, &desc->format);
+    const uint32_t scales = mlen / desc->format.block;
+    for (uint32_t i = 0; i < mlen; i++) {
+        const struct hbm_row r = desc_row(desc, (uint64_t)sim->gp[in->rs1] + i, sim->gp[in->rs3], mlen);
+        uint16_t *code = sim->opt.functional ? tile->code + (size_t)i * mlen : NULL;
+        uint8_t *scale = sim->opt.functional ? tile->scale + (size_t)i * scales : NULL;
+        if (r.n)
+            PL_TRY(load_row(sim, &r, code, scale, &traffic));
+        if (sim->opt.functional)
+            clear_rest(code, scale, &desc->format, r.n, mlen);
+    }
+    t->hbm_read = traffic.bytes;
+    return PL_OK;
+}
+
+static void to_vsram(struct pl_sim *sim, uint32_t row, const struct pl_format *f, const uint16_t *code,
+                     const uint8_t *scale, uint32_t n)
+{
+    float *out = vrow_data(sim, row);
+    sim_row_written(sim, row);
+    if (!sim->opt.functional)
+        return;
+    pl_dequantise(f, code, scale, n, out);
+    pl_vec_round_n(sim->img->plan.vec, out, n, out);
+    memset(out + n, 0, (sim->arch->vlen - n) * sizeof *out);
+}
+
+/* Vector SRAM rows v[addr + j * PITCH], j < n. */
+static enum pl_status pitched_rows(struct pl_sim *sim, uint64_t addr, uint32_t n, struct rows *out)
+{
+    uint32_t first, last;
+    PL_TRY(sim_vrow(sim, addr, "Vector SRAM", &first));
+    PL_TRY(sim_vrow(sim, addr + (uint64_t)(n - 1) * sim->pitch, "Vector SRAM", &last));
+    *out = (struct rows){first, n, sim->pitch / sim->arch->vlen, 1};
+    return PL_OK;
+}
+
+enum pl_status sim_H_LOAD_V(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
+{
+    const uint32_t vlen = sim->arch->vlen, n = 1u << in->fn;
+    const struct pl_desc *desc;
+    uint16_t code[MAX_ROW];
+    uint8_t scale[MAX_ROW];
+    struct traffic traffic = {0};
+    PL_TRY(desc_of(sim, in, &desc));
+    PL_TRY(pitched_rows(sim, sim->gp[in->rd], n, &t->write));
+    if (desc->repeat && (desc->cols > vlen || sim->gp[in->rs3]))
+        return sim_fault(sim, "tensor %s repeats its %u columns: it must be loaded from column 0 into wider rows",
+                         desc->name, desc->cols);
+    for (uint32_t j = 0; j < n; j++) {
+        const struct hbm_row r = desc_row(desc, (uint64_t)sim->gp[in->rs1] + j, sim->gp[in->rs3], vlen);
+        if (r.n)
+            PL_TRY(load_row(sim, &r, code, scale, &traffic));
+        const uint32_t row = t->write.first + j * t->write.stride;
+        to_vsram(sim, row, &desc->format, code, scale, r.n);
+        if (desc->repeat && r.n && sim->opt.functional)
+            for (uint32_t l = desc->cols; l < vlen; l++)
+                vrow_data(sim, row)[l] = vrow_data(sim, row)[l - desc->cols];
+    }
+    t->hbm_read = traffic.bytes;
+    return PL_OK;
+}
+
+enum pl_status sim_H_SAVE_V(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
+{
+    const uint32_t n = 1u << in->fn;
+    const struct pl_desc *desc;
+    struct traffic traffic = {0};
+    PL_TRY(desc_of(sim, in, &desc));
+    PL_TRY(pitched_rows(sim, sim->gp[in->rd], n, &t->read[0]));
+    t->n_read = 1;
+    if (sim->arch->vlen % desc->format.block)
+        return sim_fault(sim, "tensor %s: blocks of %u do not fit VLEN = %u", desc->name, desc->format.block,
+                         sim->arch->vlen);
+    if ((uint64_t)sim->gp[in->rs1] + n > desc->rows)
+        return sim_fault(sim, "tensor %s: rows %u + %u of %u", desc->name, sim->gp[in->rs1], n, desc->rows);
+    for (uint32_t j = 0; j < n; j++) {
+        const struct hbm_row r = desc_row(desc, (uint64_t)sim->gp[in->rs1] + j, sim->gp[in->rs3], sim->arch->vlen);
+        if (r.n)
+            PL_TRY(store_row(sim, &r, vrow_data(sim, t->read[0].first + j * t->read[0].stride), &traffic));
+    }
+    t->hbm_write = traffic.bytes;
+    return PL_OK;
+}
+
+/* ---- the published protocol: address, SCALE and STRIDE registers, format by direction and precision ---- */
+struct published {
+    const struct pl_format *format;
+    uint32_t dim; /* elements of a row */
+};
+
+static enum pl_status published_row(struct pl_sim *sim, const struct pl_insn *in, const struct published *p, uint32_t j,
+                                    struct hbm_row *out)
+{
+    const uint64_t bits = pl_format_bits(p->format), offset = sim->gp[in->rs1], base = sim->areg[in->rs2];
+    const uint64_t stride = in->rs3 == 1 ? sim->stride_reg : p->dim * bits / 8;
+    const uint64_t byte = offset + j * stride; /* within the element region */
+    if (byte * 8 % bits)
+        return sim_fault(sim, "byte offset %llu does not start an element of %llu bits", (unsigned long long)byte,
+                         (unsigned long long)bits);
+    const uint64_t element = byte * 8 / bits;
+    if (element % p->format->block)
+        return sim_fault(sim, "element %llu does not start a block of %u", (unsigned long long)element, p->format->block);
+    if (pl_format_has_scale(p->format) && sim->scale_reg == 0)
+        return sim_fault(sim, "SCALE is not set");
+    *out = (struct hbm_row){.format = p->format, .elem = base + byte,
+                            .scale = base + sim->scale_reg + element / p->format->block, .n = p->dim};
+    return PL_OK;
+}
+
+enum pl_status sim_H_PREFETCH_M(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
+{
+    const uint32_t mlen = sim->arch->mlen;
+    const struct published p = {in->fn ? &sim->img->kv : &sim->img->weight, mlen};
+    const uint32_t tiles = (sim->arch->prefetch_m_rows + mlen - 1) / mlen, scales = mlen / p.format->block;
+    uint64_t first = 0;
+    struct traffic traffic = {0};
+    PL_TRY(tile_for_load(sim, sim->gp[in->rd], tiles, t, &first));
+    for (uint32_t r = 0; r < tiles * mlen; r++) {
+        struct tile *tile = &sim->tile[first + r / mlen];
+        struct hbm_row row;
+        if (r % mlen == 0)
+            prepare_tile(sim, tile, p.format);
+        PL_TRY(published_row(sim, in, &p, r, &row));
+        PL_TRY(load_row(sim, &row, sim->opt.functional ? tile->code + (size_t)(r % mlen) * mlen : NULL,
+                        sim->opt.functional ? tile->scale + (size_t)(r % mlen) * scales : NULL, &traffic));
+    }
+    t->hbm_read = traffic.bytes;
+    return PL_OK;
+}
+
+enum pl_status sim_H_PREFETCH_V(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
+{
+    const uint32_t vlen = sim->arch->vlen, n = sim->arch->prefetch_v_rows;
+    const struct published p = {in->fn ? &sim->img->kv : &sim->img->act, vlen};
+    uint16_t code[MAX_ROW];
+    uint8_t scale[MAX_ROW];
+    uint32_t first, last;
+    struct traffic traffic = {0};
+    PL_TRY(sim_vrow(sim, sim->gp[in->rd], "destination", &first));
+    PL_TRY(sim_vrow(sim, sim->gp[in->rd] + (uint64_t)(n - 1) * vlen, "destination", &last));
+    t->write = (struct rows){first, n, 1, 1};
+    for (uint32_t j = 0; j < n; j++) {
+        struct hbm_row row;
+        PL_TRY(published_row(sim, in, &p, j, &row));
+        PL_TRY(load_row(sim, &row, code, scale, &traffic));
+        to_vsram(sim, first + j, p.format, code, scale, vlen);
+    }
+    t->hbm_read = traffic.bytes;
+    return PL_OK;
+}
+
+enum pl_status sim_H_STORE_V(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
+{
+    const uint32_t vlen = sim->arch->vlen, n = sim->arch->writeback_v_rows;
+    const struct published p = {in->fn ? &sim->img->kv : &sim->img->act, vlen};
+    uint32_t first, last;
+    struct traffic traffic = {0};
+    PL_TRY(sim_vrow(sim, sim->gp[in->rd], "source", &first));
+    PL_TRY(sim_vrow(sim, sim->gp[in->rd] + (uint64_t)(n - 1) * vlen, "source", &last));
+    t->read[t->n_read++] = (struct rows){first, n, 1, 1};
+    for (uint32_t j = 0; j < n; j++) {
+        struct hbm_row row;
+        PL_TRY(published_row(sim, in, &p, j, &row));
+        PL_TRY(store_row(sim, &row, vrow_data(sim, first + j), &traffic));
+    }
+    t->hbm_write = traffic.bytes;
+    return PL_OK;
+}

@@ -1,0 +1,426 @@
+/* matrix.c - the matrix unit: operands from Vector and Matrix SRAM, accumulators, write-outs, batched products. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim_internal.h"
+
+/* ---- operands ---- */
+enum pl_status sim_operand_rows(struct pl_sim *sim, uint64_t addr, uint32_t n, uint64_t step, struct rows *out)
+{
+    const uint32_t mlen = sim->arch->mlen, vlen = sim->arch->vlen;
+    const uint64_t size = (uint64_t)sim->arch->vector_rows * vlen;
+    if (addr % mlen)
+        return sim_fault(sim, "Vector SRAM address %llu is not a multiple of MLEN = %u", (unsigned long long)addr, mlen);
+    if (step > size || addr + (n - 1) * step * sim->pitch + mlen > size)
+        return sim_fault(sim, "operand rows from %llu reach outside the %llu elements of Vector SRAM",
+                         (unsigned long long)addr, (unsigned long long)size);
+    *out = (struct rows){(uint32_t)(addr / vlen), n, (uint32_t)(step * sim->pitch / vlen), mlen > vlen ? mlen / vlen : 1};
+    return PL_OK;
+}
+
+enum pl_status sim_tile_at(struct pl_sim *sim, uint64_t addr, struct tile **out, int64_t *index, uint64_t *offset)
+{
+    const uint64_t size = (uint64_t)sim->arch->mlen * sim->arch->mlen;
+    if (addr / size >= sim->arch->matrix_tiles)
+        return sim_fault(sim, "Matrix SRAM address %llu is outside its %u tiles", (unsigned long long)addr,
+                         sim->arch->matrix_tiles);
+    *index = (int64_t)(addr / size);
+    *out = &sim->tile[addr / size];
+    *offset = addr % size;
+    if (!(*out)->loaded)
+        return sim_fault(sim, "Matrix SRAM tile %lld was never loaded", (long long)*index);
+    return PL_OK;
+}
+
+/* The arithmetic of the activation format against `right`; found or made. */
+static enum pl_status spec_for(struct pl_sim *sim, const struct pl_format *right, bool along_n, uint32_t width,
+                               const struct pl_mm_spec **out)
+{
+    for (unsigned i = 0; i < sim->n_spec; i++) {
+        const struct pl_mm_spec *s = &sim->spec[i];
+        if (s->right_along_n == along_n && s->tile == width && !memcmp(&s->right, right, sizeof *right)) {
+            *out = s;
+            return PL_OK;
+        }
+    }
+    if (sim->n_spec == MAX_SPECS)
+        return sim_fault(sim, "more than %d operand formats", MAX_SPECS);
+    struct pl_diag why;
+    const struct pl_plan *p = &sim->img->plan;
+    const enum pl_status st = pl_mm_spec_init(&sim->spec[sim->n_spec], &sim->img->act, right, along_n, p->vec, width,
+                                              p->blen, p->guard, p->acc_bits, &why);
+    if (st != PL_OK)
+        return sim_fault(sim, "%s", why.text);
+    *out = &sim->spec[sim->n_spec++];
+    return PL_OK;
+}
+
+static uint64_t rows_version(const struct pl_sim *sim, const struct rows *r)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < r->count; i++)
+        for (uint32_t w = 0; w < r->width; w++)
+            sum += sim->row_version[r->first + i * r->stride + w];
+    return sum;
+}
+
+static void fill_left(struct pl_sim *sim, const struct pl_mm_spec *spec, struct pl_panel *p, uint64_t addr, uint32_t n,
+                      uint64_t step, const int16_t *fold)
+{
+    for (uint32_t i = 0; i < n; i++)
+        sim->stats.sticky_nan |= pl_panel_set_left(spec, p, i, 0, sim->arch->mlen,
+                                                   sim->vsram + addr + i * step * sim->pitch, fold);
+}
+
+/* BLEN left rows, quantised; kept while the rows stay as they are. */
+static const struct pl_panel *left_rows(struct pl_sim *sim, const struct pl_mm_spec *spec, uint64_t addr,
+                                        const struct rows *r)
+{
+    struct left_entry *e = &sim->left[addr / sim->arch->mlen % LEFT_CACHE];
+    const uint64_t version = rows_version(sim, r);
+    if (e->panel && e->addr == addr && e->spec == spec && e->version == version)
+        return e->panel;
+    if (!e->panel || e->spec != spec) {
+        pl_panel_free(e->panel);
+        e->panel = pl_panel_new(spec, false, sim->arch->blen, sim->arch->mlen);
+    }
+    fill_left(sim, spec, e->panel, addr, r->count, 1, NULL);
+    e->addr = addr;
+    e->spec = spec;
+    e->version = version;
+    return e->panel;
+}
+
+/* The tile as right operand: its rows as vectors (transposed use) or its columns. */
+static const struct pl_panel *right_panel(const struct pl_sim *sim, struct tile *t, const struct pl_mm_spec *spec,
+                                          bool columns)
+{
+    const uint32_t mlen = sim->arch->mlen;
+    if (t->panel[columns] && t->spec[columns] == spec && t->panel_generation[columns] == t->generation)
+        return t->panel[columns];
+    if (!t->panel[columns] || t->spec[columns] != spec) {
+        pl_panel_free(t->panel[columns]);
+        t->panel[columns] = pl_panel_new(spec, true, mlen, mlen);
+        t->spec[columns] = spec;
+    }
+    const uint32_t scales = mlen / t->format.block;
+    for (uint32_t r = 0; r < mlen; r++)
+        if (columns)
+            pl_panel_set_right_row(spec, t->panel[1], r, 0, mlen, t->code + (size_t)r * mlen);
+        else
+            pl_panel_set_right(spec, t->panel[0], r, 0, mlen, t->code + (size_t)r * mlen, t->scale + (size_t)r * scales);
+    t->panel_generation[columns] = t->generation;
+    return t->panel[columns];
+}
+
+void sim_matrix_fini(struct pl_sim *sim)
+{
+    for (uint32_t i = 0; i < sim->arch->matrix_tiles; i++) {
+        struct tile *t = &sim->tile[i];
+        free(t->code);
+        free(t->scale);
+        pl_panel_free(t->panel[0]);
+        pl_panel_free(t->panel[1]);
+    }
+    for (unsigned i = 0; i < LEFT_CACHE; i++)
+        pl_panel_free(sim->left[i].panel);
+    pl_acc_free(sim->acc_m.acc);
+    pl_acc_free(sim->acc_v.acc);
+}
+
+/* ---- accumulation ---- */
+static enum pl_status open_acc(struct pl_sim *sim, struct accumulator *a, const struct pl_mm_spec *spec, uint32_t rows)
+{
+    if (a->in_use && a->spec != spec)
+        return sim_fault(sim, "accumulates onto a product of other formats or another width");
+    if (!a->in_use) {
+        if (a->made_for != spec) {
+            pl_acc_free(a->acc);
+            a->acc = pl_acc_new(spec, rows, sim->arch->blen);
+            a->made_for = spec;
+        }
+        pl_acc_clear(a->acc);
+        a->spec = spec;
+        a->in_use = true;
+    }
+    return PL_OK;
+}
+
+/* Scale exponents of the block that holds column `col`, one for each row of the tile: the fold of DESIGN 5.5. */
+static void fold_of(const struct pl_sim *sim, const struct tile *t, uint32_t col, int16_t *fold)
+{
+    const uint32_t mlen = sim->arch->mlen, scales = mlen / t->format.block;
+    for (uint32_t r = 0; r < mlen; r++) {
+        const uint8_t s = t->scale[(size_t)r * scales + col / t->format.block];
+        fold[r] = s == 255 ? 0 : (int16_t)(s - 127);
+    }
+}
+
+struct product {
+    uint64_t vec;       /* first left row */
+    uint32_t rows;      /* 1 or BLEN */
+    struct tile *tile;
+    uint32_t col;       /* first result: row of the tile (transposed) or column */
+    uint32_t q0, k0;    /* lane windows of left and right */
+    uint32_t width;     /* lanes multiplied */
+    bool transposed;
+};
+
+/* acc += rows x BLEN results. Straight use of an MX tile folds its scales, block of columns by block of columns. */
+static enum pl_status accumulate(struct pl_sim *sim, struct accumulator *a, const struct product *p, const struct rows *r)
+{
+    const uint32_t blen = sim->arch->blen, mlen = sim->arch->mlen;
+    const struct pl_mm_spec *spec;
+    PL_TRY(spec_for(sim, &p->tile->format, !p->transposed, p->width, &spec));
+    PL_TRY(open_acc(sim, a, spec, p->rows));
+    const struct pl_panel *right = right_panel(sim, p->tile, spec, !p->transposed);
+    if (p->transposed || !pl_format_has_scale(&p->tile->format)) {
+        const struct pl_panel *left = left_rows(sim, spec, p->vec, r);
+        pl_mm_accumulate(spec, left, 0, p->q0, right, p->col, p->k0, p->width, p->rows, blen, a->acc);
+        return PL_OK;
+    }
+    const uint32_t block = p->tile->format.block, group = block < blen ? block : blen;
+    int16_t fold[4096];
+    struct pl_panel *left = pl_panel_new(spec, false, p->rows, mlen);
+    for (uint32_t c = 0; c < blen; c += group) {
+        fold_of(sim, p->tile, p->col + c, fold);
+        fill_left(sim, spec, left, p->vec, p->rows, 1, fold);
+        pl_mm_accumulate_at(spec, left, 0, 0, right, p->col + c, 0, mlen, p->rows, group, a->acc, c);
+    }
+    pl_panel_free(left);
+    return PL_OK;
+}
+
+static enum pl_status check_offset(struct pl_sim *sim, uint64_t offset, uint32_t *line)
+{
+    const uint32_t mlen = sim->arch->mlen;
+    if (offset % mlen || offset / mlen % sim->arch->blen)
+        return sim_fault(sim, "tile offset %llu is not a multiple of BLEN rows (%u * MLEN)", (unsigned long long)offset,
+                         sim->arch->blen);
+    *line = (uint32_t)(offset / mlen);
+    return PL_OK;
+}
+
+static enum pl_status run_product(struct pl_sim *sim, struct accumulator *a, struct product *p, struct touch *t)
+{
+    const struct pl_arch *arch = sim->arch;
+    t->class = p->rows == 1 ? PL_OPC_MV : PL_OPC_MM;
+    t->macs = (uint64_t)arch->blen * arch->blen * arch->mlen;
+    t->tiles = 1;
+    PL_TRY(sim_operand_rows(sim, p->vec, p->rows, 1, &t->read[0]));
+    t->n_read = 1;
+    return sim->opt.functional ? accumulate(sim, a, p, &t->read[0]) : PL_OK;
+}
+
+enum pl_status sim_M_MM(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
+{
+    struct product p = {.vec = sim->gp[in->rs2], .rows = sim->arch->blen, .width = sim->arch->mlen};
+    uint64_t offset;
+    PL_TRY(sim_tile_at(sim, sim->gp[in->rs1], &p.tile, &t->tile_read, &offset));
+    PL_TRY(check_offset(sim, offset, &p.col));
+    return run_product(sim, &sim->acc_m, &p, t);
+}
+
+enum pl_status sim_M_TMM(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
+{
+    const struct pl_arch *arch = sim->arch;
+    struct product p = {.rows = arch->blen, .width = arch->mlen, .transposed = true};
+    uint64_t vec = sim->gp[in->rs1], offset;
+    PL_TRY(sim_tile_at(sim, sim->gp[in->rs2], &p.tile, &t->tile_read, &offset));
+    if (in->rs3) {
+        p.width = arch->hlen << (in->rs3 - 1);
+        if (p.width > arch->mlen)
+            return sim_fault(sim, "a window of %u lanes exceeds MLEN = %u", p.width, arch->mlen);
+        p.q0 = (uint32_t)(vec % arch->mlen);
+        p.k0 = (uint32_t)(offset % arch->mlen);
+        if (p.q0 % p.width || p.k0 % p.width)
+            return sim_fault(sim, "lanes %u and %u are not multiples of the window's %u", p.q0, p.k0, p.width);
+        vec -= p.q0;
+        offset -= p.k0;
+    }
+    p.vec = vec;
+    PL_TRY(check_offset(sim, offset, &p.col));
+    return run_product(sim, &sim->acc_m, &p, t);
+}
+
+enum pl_status sim_M_MV(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
+{
+    struct product p = {.vec = sim->gp[in->rs2], .rows = 1, .width = sim->arch->mlen};
+    uint64_t offset;
+    PL_TRY(sim_tile_at(sim, sim->gp[in->rs1], &p.tile, &t->tile_read, &offset));
+    PL_TRY(check_offset(sim, offset, &p.col));
+    return run_product(sim, &sim->acc_v, &p, t);
+}
+
+enum pl_status sim_M_TMV(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
+{
+    struct product p = {.vec = sim->gp[in->rs2], .rows = 1, .width = sim->arch->mlen, .transposed = true};
+    uint64_t offset;
+    PL_TRY(sim_tile_at(sim, sim->gp[in->rs1], &p.tile, &t->tile_read, &offset));
+    PL_TRY(check_offset(sim, offset, &p.col));
+    return run_product(sim, &sim->acc_v, &p, t);
+}
+
+/* ---- write-out ---- */
+static enum pl_status write_out(struct pl_sim *sim, struct accumulator *a, uint64_t addr, uint32_t rows, uint64_t step,
+                                struct touch *t)
+{
+    const uint32_t mlen = sim->arch->mlen, blen = sim->arch->blen, vlen = sim->arch->vlen;
+    const uint64_t c0 = addr % mlen, base = addr - c0;
+    if (c0 % blen)
+        return sim_fault(sim, "destination lane %llu is not a multiple of BLEN = %u", (unsigned long long)c0, blen);
+    struct rows all;
+    PL_TRY(sim_operand_rows(sim, base, rows, step, &all));
+    /* Only the vector rows that hold the BLEN lanes. */
+    t->write = (struct rows){(uint32_t)(addr / vlen), rows, all.stride, vlen < blen ? blen / vlen : 1};
+    if (!sim->opt.functional)
+        return PL_OK;
+    float out[64 * 64] = {0};
+    if (a->in_use)
+        pl_mm_write_out(a->spec, a->acc, rows, blen, out, blen);
+    a->in_use = false;
+    for (uint32_t i = 0; i < rows; i++) {
+        const uint64_t at = addr + i * step * sim->pitch;
+        memcpy(sim->vsram + at, out + (size_t)i * blen, blen * sizeof *out);
+        for (uint64_t r = at / vlen; r <= (at + blen - 1) / vlen; r++)
+            sim_row_written(sim, (uint32_t)r);
+    }
+    return PL_OK;
+}
+
+enum pl_status sim_M_MM_WO(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
+{
+    t->class = PL_OPC_MM_WO;
+    return write_out(sim, &sim->acc_m, (uint64_t)sim->gp[in->rd] + in->imm, sim->arch->blen,
+                     in->rs1 ? sim->gp[in->rs1] : 1, t);
+}
+
+enum pl_status sim_M_MV_WO(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
+{
+    t->class = PL_OPC_MV_WO;
+    return write_out(sim, &sim->acc_v, (uint64_t)sim->gp[in->rd] + in->imm, 1, 1, t);
+}
+
+/* ---- batched products over heads of HLEN lanes ---- */
+struct batched {
+    uint64_t mat, vec, dst;
+    bool transposed;
+    uint32_t rows; /* MLEN, or 1 for the matrix-vector forms */
+};
+
+/* One head: rows x MLEN results against the slice of HLEN lanes of the tile. */
+static enum pl_status batched_head(struct pl_sim *sim, const struct batched *b, struct tile *tile, uint32_t h0,
+                                   uint32_t head)
+{
+    const uint32_t mlen = sim->arch->mlen, hlen = sim->arch->hlen;
+    const struct pl_mm_spec *spec;
+    const bool fold = !b->transposed && pl_format_has_scale(&tile->format);
+    PL_TRY(spec_for(sim, &tile->format, !b->transposed, hlen, &spec));
+    const struct pl_panel *right = right_panel(sim, tile, spec, !b->transposed);
+    struct pl_panel *left = pl_panel_new(spec, false, b->rows, mlen);
+    struct pl_acc *acc = pl_acc_new(spec, b->rows, mlen);
+    int16_t all[4096], shifted[4096] = {0};
+    const uint32_t group = fold ? tile->format.block : mlen;
+    for (uint32_t c = 0; c < mlen; c += group) {
+        if (fold) { /* tile row h0 + d meets left lane head * HLEN + d */
+            fold_of(sim, tile, c, all);
+            memcpy(shifted + head * hlen, all + h0, hlen * sizeof *all);
+        }
+        fill_left(sim, spec, left, b->vec, b->rows, 1, fold ? shifted : NULL);
+        pl_mm_accumulate_at(spec, left, 0, head * hlen, right, c, h0, hlen, b->rows, group, acc, c);
+    }
+    float *out = malloc((size_t)b->rows * mlen * sizeof *out);
+    if (!out)
+        abort();
+    pl_mm_write_out(spec, acc, b->rows, mlen, out, mlen);
+    for (uint32_t i = 0; i < b->rows; i++) {
+        const uint64_t at = b->dst + ((uint64_t)head * b->rows + i) * sim->pitch;
+        memcpy(sim->vsram + at, out + (size_t)i * mlen, mlen * sizeof *out);
+        for (uint64_t r = at / sim->arch->vlen; r <= (at + mlen - 1) / sim->arch->vlen; r++)
+            sim_row_written(sim, (uint32_t)r);
+    }
+    free(out);
+    pl_acc_free(acc);
+    pl_panel_free(left);
+    return PL_OK;
+}
+
+static enum pl_status run_batched(struct pl_sim *sim, const struct batched *b, struct touch *t)
+{
+    const struct pl_arch *a = sim->arch;
+    struct tile *tile;
+    uint64_t offset;
+    PL_TRY(sim_tile_at(sim, b->mat, &tile, &t->tile_read, &offset));
+    const uint64_t h0 = b->transposed ? offset : offset / a->mlen;
+    if (h0 >= a->mlen || h0 % a->hlen || (!b->transposed && offset % a->mlen))
+        return sim_fault(sim, "head offset %llu in the tile is not a multiple of HLEN = %u", (unsigned long long)offset,
+                         a->hlen);
+    const uint32_t heads = a->mlen / a->hlen;
+    PL_TRY(sim_operand_rows(sim, b->vec, b->rows, 1, &t->read[0]));
+    PL_TRY(sim_operand_rows(sim, b->dst, heads * b->rows, 1, &t->write));
+    t->n_read = 1;
+    t->tiles = 1;
+    t->macs = (uint64_t)(b->rows == 1 ? a->blen : a->mlen) * a->mlen * a->mlen;
+    t->class = b->rows == 1 ? PL_OPC_MV : PL_OPC_BMM;
+    t->blocks = (b->rows + a->blen - 1) / a->blen * (a->mlen / a->blen);
+    for (uint32_t h = 0; sim->opt.functional && h < heads; h++)
+        PL_TRY(batched_head(sim, b, tile, (uint32_t)h0, h));
+    return PL_OK;
+}
+
+static enum pl_status start_batched(struct pl_sim *sim, const struct pl_insn *in, bool transposed, bool vector,
+                                    struct touch *t)
+{
+    const uint64_t mat = (uint64_t)sim->gp[in->rs1] + (vector ? sim->gp[in->rd] : 0), vec = sim->gp[in->rs2];
+    if (!vector && in->rd) {
+        const struct batched b = {mat, vec, sim->gp[in->rd], transposed, sim->arch->mlen};
+        return run_batched(sim, &b, t);
+    }
+    sim->pending.valid = true;
+    sim->pending.transposed = transposed;
+    sim->pending.vector = vector;
+    sim->pending.mat = mat;
+    sim->pending.vec = vec;
+    return PL_OK;
+}
+
+enum pl_status sim_M_BMM(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
+{
+    return start_batched(sim, in, false, false, t);
+}
+
+enum pl_status sim_M_BTMM(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
+{
+    return start_batched(sim, in, true, false, t);
+}
+
+enum pl_status sim_M_BMV(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
+{
+    return start_batched(sim, in, false, true, t);
+}
+
+enum pl_status sim_M_BTMV(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
+{
+    return start_batched(sim, in, true, true, t);
+}
+
+static enum pl_status finish_batched(struct pl_sim *sim, const struct pl_insn *in, bool vector, struct touch *t)
+{
+    if (!sim->pending.valid || sim->pending.vector != vector)
+        return sim_fault(sim, "no batched product of this kind waits for its write-out");
+    sim->pending.valid = false;
+    const struct batched b = {sim->pending.mat, sim->pending.vec, (uint64_t)sim->gp[in->rd] + in->imm,
+                              sim->pending.transposed, vector ? 1 : sim->arch->mlen};
+    return run_batched(sim, &b, t);
+}
+
+enum pl_status sim_M_BMM_WO(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
+{
+    return finish_batched(sim, in, false, t);
+}
+
+enum pl_status sim_M_BMV_WO(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
+{
+    return finish_batched(sim, in, true, t);
+}
