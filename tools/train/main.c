@@ -130,7 +130,7 @@ static int check_gradients(void)
     model_loss(&s, &w, a, ids, targets, 2, 6, &g);
     int bad = 0, checked = 0;
     for (size_t i = 0; i < w.count; i += 7) {
-        const float keep = w.all[i], h = 1e-2f;
+        const float keep = w.all[i], h = 4e-3f;
         double f[4];
         for (int k = 0; k < 4; k++) {
             static const float at[] = {-2, -1, 1, 2};
