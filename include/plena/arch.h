@@ -26,6 +26,8 @@ enum pl_status pl_arch_load(const char *name_or_path, struct pl_arch *out, struc
 /* From a YAML text: sections of arch.def as maps; a section or key left out keeps its default; unknown or repeated
  * keys, wrong types and values out of range are errors with file:line:col. Then pl_arch_check. */
 enum pl_status pl_arch_parse(const struct pl_source *src, struct pl_arch *out, struct pl_diag *d);
+/* The same on top of what *out holds, without the check of the whole. */
+enum pl_status pl_arch_overlay(const struct pl_source *src, struct pl_arch *out, struct pl_diag *d);
 void pl_arch_defaults(struct pl_arch *out);
 /* "mlen=128" or "array.mlen=128"; does not check the whole (call pl_arch_check after the last). */
 enum pl_status pl_arch_set(struct pl_arch *arch, const char *assignment, struct pl_diag *d);
@@ -33,6 +35,9 @@ enum pl_status pl_arch_set(struct pl_arch *arch, const char *assignment, struct 
 enum pl_status pl_arch_check(const struct pl_arch *arch, struct pl_diag *d);
 /* YAML that parses to the same machine, with unit and meaning as comments. */
 void pl_arch_print(const struct pl_arch *arch, struct pl_buf *out);
+/* Every parameter in the order of arch.def, its value as text. */
+void pl_arch_each(const struct pl_arch *arch,
+                  void (*visit)(void *ctx, const char *section, const char *name, const char *value, bool number), void *ctx);
 /* Help text: one line per parameter with type, unit, default, range, source, meaning. */
 void pl_arch_help(struct pl_buf *out);
 /* Names of the shipped machines; index from 0, NULL at the end. */

@@ -72,23 +72,23 @@ size_t pl_format_row_scales(const struct pl_format *f, size_t n);
 /* Quantise n values along a row; the last block may be short (as if padded with zeros).
  *   x        in   float[n]
  *   exp_add  in   int16_t[n] or NULL: x[i] stands for x[i] * 2^exp_add[i] (exact; V-cache fold, DESIGN 5.5)
- *   code     out  uint16_t[n]
+ *   code     out  uint32_t[n]
  *   scale    out  uint8_t[ceil(n / block)], E8M0 (bias 127); untouched for FLOAT
  * MX kinds: rule of shared/reference/mx-vectors.json ("mx-ref-v1"): a block with NaN or Inf gets scale 255, codes 0;
  * all-zero block: scale 0, signed zero codes for MXFP, 0 for MXINT. Nothing is flushed.
  * FLOAT: pl_vec_round then code, exp_add must be NULL.
  * Returns true when some block had a NaN or Inf (the sticky error of the hardware). */
 bool pl_quantise(const struct pl_format *f, const float *x, const int16_t *exp_add, size_t n,
-                 uint16_t *code, uint8_t *scale);
+                 uint32_t *code, uint8_t *scale);
 /* The slow, obvious twin of pl_quantise, written from the rule with exact arithmetic. */
 bool pl_quantise_ref(const struct pl_format *f, const float *x, const int16_t *exp_add, size_t n,
-                     uint16_t *code, uint8_t *scale);
+                     uint32_t *code, uint8_t *scale);
 /* Exact unless the value leaves binary32's range; scale 255 gives NaN. */
-void pl_dequantise(const struct pl_format *f, const uint16_t *code, const uint8_t *scale, size_t n,
+void pl_dequantise(const struct pl_format *f, const uint32_t *code, const uint8_t *scale, size_t n,
                    float *out);
 /* Little-endian bit stream, first element in the least significant bits; trailing bits of the last byte are 0. */
-void pl_pack(unsigned bits, const uint16_t *code, size_t n, uint8_t *bytes);
-void pl_unpack(unsigned bits, const uint8_t *bytes, size_t first, size_t n, uint16_t *code);
+void pl_pack(unsigned bits, const uint32_t *code, size_t n, uint8_t *bytes);
+void pl_unpack(unsigned bits, const uint8_t *bytes, size_t first, size_t n, uint32_t *code);
 
 /* ---- matrix unit (DESIGN 5.1-5.5) ---- */
 /* At the array edge every element is an integer v and an exponent: value = v * 2^(e - 127 - frac).
@@ -102,7 +102,7 @@ struct pl_edge {
 };
 struct pl_edge pl_edge_of(const struct pl_format *f);
 /* e out int16_t[ceil(n / group)]. */
-void pl_edge_decode(const struct pl_format *f, const uint16_t *code, const uint8_t *scale, size_t n,
+void pl_edge_decode(const struct pl_format *f, const uint32_t *code, const uint8_t *scale, size_t n,
                     int32_t *v, int16_t *e);
 
 /* The arithmetic of one product: everything its bits depend on but the data. */
@@ -138,11 +138,11 @@ bool pl_panel_set_left(const struct pl_mm_spec *s, struct pl_panel *p, size_t i,
 /* Right, blocks along K: vector j, lanes [k0, k0+n) from codes; scale of the block holding lane k0 first.
  * k0 a multiple of the right group. */
 void pl_panel_set_right(const struct pl_mm_spec *s, struct pl_panel *p, size_t j, size_t k0,
-                        size_t n, const uint16_t *code, const uint8_t *scale);
+                        size_t n, const uint32_t *code, const uint8_t *scale);
 /* Right, blocks along N (right_along_n, or FLOAT): lane k of vectors [j0, j0+n), from one row of the stored tile.
  * MX kinds: the caller has folded the scales into the left operand; here e = 127. */
 void pl_panel_set_right_row(const struct pl_mm_spec *s, struct pl_panel *p, size_t k, size_t j0,
-                            size_t n, const uint16_t *code);
+                            size_t n, const uint32_t *code);
 
 /* Accumulators of rows x cols results, tile/blen sub-arrays each. */
 struct pl_acc;

@@ -16,5 +16,6 @@ struct pl_plan {
     uint32_t kv_tile;                      /* tokens per attention step = max(mlen, vlen) */
     uint32_t k_tiles;                      /* most MLEN-wide K tiles summed before a write-out; further groups are added
                                               in the vector unit */
+    uint32_t rotate;                       /* lanes of the Hadamard groups of Q and K after RoPE; 0: none */
 };
 #endif

@@ -127,12 +127,11 @@ static enum pl_status read_section(const struct pl_source *src, const struct pl_
     return PL_OK;
 }
 
-enum pl_status pl_arch_parse(const struct pl_source *src, struct pl_arch *out, struct pl_diag *d)
+enum pl_status pl_arch_overlay(const struct pl_source *src, struct pl_arch *out, struct pl_diag *d)
 {
     struct pl_arena a;
     struct pl_yaml *doc;
     pl_arena_init(&a);
-    pl_arch_defaults(out);
     enum pl_status s = pl_yaml_parse(&a, src, &doc, d);
     if (s == PL_OK && doc->kind != PL_YAML_MAP)
         s = pl_fail_at(d, PL_EPARSE, src, doc->at, "a machine file holds sections");
@@ -146,12 +145,15 @@ enum pl_status pl_arch_parse(const struct pl_source *src, struct pl_arch *out, s
             snprintf(out->name, sizeof out->name, "%s", c->text);
     }
     pl_arena_fini(&a);
-    if (s == PL_OK) {
-        s = pl_arch_check(out, d);
-        if (s != PL_OK)
-            pl_fail_in(d, s, "%s", src->name);
-    }
     return s;
+}
+
+enum pl_status pl_arch_parse(const struct pl_source *src, struct pl_arch *out, struct pl_diag *d)
+{
+    pl_arch_defaults(out);
+    PL_TRY(pl_arch_overlay(src, out, d));
+    const enum pl_status s = pl_arch_check(out, d);
+    return s == PL_OK ? s : pl_fail_in(d, s, "%s", src->name);
 }
 
 enum pl_status pl_arch_load(const char *name_or_path, struct pl_arch *out, struct pl_diag *d)
@@ -266,6 +268,16 @@ void pl_arch_print(const struct pl_arch *arch, struct pl_buf *out)
             pl_buf_printf(out, "%s:\n", p->section);
         print_value(arch, p, value);
         pl_buf_printf(out, "  %s: %s # %s%s%s\n", p->name, value, p->unit, p->unit[0] ? "; " : "", p->doc);
+    }
+}
+
+void pl_arch_each(const struct pl_arch *arch,
+                  void (*visit)(void *ctx, const char *section, const char *name, const char *value, bool number), void *ctx)
+{
+    for (size_t i = 0; i < PL_COUNT(params); i++) {
+        char value[64];
+        print_value(arch, &params[i], value);
+        visit(ctx, params[i].section, params[i].name, value, params[i].type != TYPE_FORMAT);
     }
 }
 

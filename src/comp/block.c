@@ -117,7 +117,7 @@ void emit_rope_load(struct comp *c)
 }
 
 struct rope {
-    uint8_t t, cos, sin, tmp, half;
+    uint8_t t, cos, sin, tmp, half, group;
 };
 
 /* Head slots of at most VLEN lanes: the halves are swapped inside the row. */
@@ -129,6 +129,8 @@ static void rope_seg(struct comp *c, void *ctx)
     INS(em, V_MUL_VV, .rd = r->tmp, .rs1 = r->tmp, .rs2 = r->sin);
     INS(em, V_MUL_VV, .rd = r->t, .rs1 = r->t, .rs2 = r->cos);
     INS(em, V_ADD_VV, .rd = r->t, .rs1 = r->t, .rs2 = r->tmp);
+    if (c->plan.rotate)
+        INS(em, C_HADAMARD_TRANSFORM, .rd = r->t, .rs1 = r->t, .rs2 = r->group);
 }
 
 static void rope_rows_narrow(struct comp *c, const struct pl_map_tensor *t, unsigned table)
@@ -136,7 +138,8 @@ static void rope_rows_narrow(struct comp *c, const struct pl_map_tensor *t, unsi
     struct emit *em = &c->em;
     const struct pl_map_rows *m = c->rows;
     struct rope r = {gp_take(em), emit_const(em, m->rope[table].base), emit_const(em, m->rope[table + 1].base),
-                     emit_const(em, m->tmp.base), emit_const(em, c->plan.head_slot / 2)};
+                     emit_const(em, m->tmp.base), emit_const(em, c->plan.head_slot / 2),
+                     emit_const(em, c->plan.rotate)};
     const uint8_t row = emit_const(em, t->base);
     const struct loop l = loop_begin(em, m->live);
     emit_add(em, r.t, row, 0);
@@ -146,7 +149,7 @@ static void rope_rows_narrow(struct comp *c, const struct pl_map_tensor *t, unsi
     emit_add(em, r.cos, r.cos, c->pitch);
     emit_add(em, r.sin, r.sin, c->pitch);
     loop_end(em, l);
-    const uint8_t used[] = {r.t, r.cos, r.sin, r.tmp, r.half, row};
+    const uint8_t used[] = {r.t, r.cos, r.sin, r.tmp, r.half, r.group, row};
     for (size_t i = 0; i < sizeof used; i++)
         gp_give(em, used[i]);
 }
@@ -178,6 +181,11 @@ static void rope_pair(struct comp *c, const struct pl_map_tensor *t, unsigned ta
     }
     INS(em, V_ADD_VV, .rd = a, .rs1 = a, .rs2 = ta);
     INS(em, V_ADD_VV, .rd = b, .rs1 = b, .rs2 = tb);
+    if (c->plan.rotate) {
+        emit_li(em, k, c->plan.rotate);
+        INS(em, C_HADAMARD_TRANSFORM, .rd = a, .rs1 = a, .rs2 = k);
+        INS(em, C_HADAMARD_TRANSFORM, .rd = b, .rs1 = b, .rs2 = k);
+    }
     const uint8_t used[] = {a, b, k, ta, tb};
     for (size_t i = 0; i < sizeof used; i++)
         gp_give(em, used[i]);

@@ -42,7 +42,7 @@ static struct pl_desc *place(struct hbm *h, uint32_t index, const char *name, ui
 }
 
 /* Quantise a row of floats into place. */
-static void put_row(const struct hbm *h, const struct pl_desc *t, uint32_t row, const float *x, uint16_t *code)
+static void put_row(const struct hbm *h, const struct pl_desc *t, uint32_t row, const float *x, uint32_t *code)
 {
     pl_quantise(&t->format, x, NULL, t->cols, code, h->data + t->scale_base + (uint64_t)row * t->scale_stride);
     pl_pack(pl_format_bits(&t->format), code, t->cols, h->data + t->elem_base + (uint64_t)row * t->elem_stride);
@@ -56,7 +56,7 @@ static void put_tensor(const struct hbm *h, const struct pl_desc *t, const struc
 #pragma omp parallel
     {
         float *in = malloc(sizeof *in * src_cols), *x = malloc(sizeof *x * t->cols);
-        uint16_t *code = malloc(sizeof *code * t->cols);
+        uint32_t *code = malloc(sizeof *code * t->cols);
         if (!in || !x || !code)
             abort();
 #pragma omp for schedule(static)
@@ -99,9 +99,9 @@ static void put_rope(const struct hbm *h)
     const uint32_t hs = c->plan.head_slot, half = c->cfg->head_dim / 2;
     double *freq = pl_alloc(c->a, sizeof *freq * half);
     pl_rope_inv_freq(c->cfg, freq);
-    const double scale = 1.0 / sqrt((double)c->cfg->head_dim);
+    const double scale = 1.0 / sqrt((double)c->cfg->head_dim) / (c->plan.rotate ? c->plan.rotate : 1);
     float *x = pl_alloc(c->a, sizeof *x * hs);
-    uint16_t *code = pl_alloc(c->a, sizeof *code * hs);
+    uint32_t *code = pl_alloc(c->a, sizeof *code * hs);
     for (unsigned k = 0; k < 4; k++) {
         const struct pl_desc *t = &h->desc[DESC_ROPE + k];
         for (uint32_t p = 0; p < t->rows; p++) {

@@ -47,6 +47,9 @@ enum pl_status pl_map_plan(const struct pl_arch *arch, const struct pl_model_con
         .head_slot = umax(pow2_at_least(model->head_dim), arch->hlen),
         .kv_tile = pl_arch_pitch(arch),
     };
+    const bool mx_cache = p.kv.kind == PL_FORMAT_MXINT || p.kv.kind == PL_FORMAT_MXFP;
+    if (arch->rotate_k && mx_cache) /* groups stay inside a head and inside a vector row */
+        p.rotate = p.head_slot < arch->vlen ? p.head_slot : arch->vlen;
     PL_TRY(check_block(arch, "weight", &p.weight, d));
     PL_TRY(check_block(arch, "activation", &p.act, d));
     PL_TRY(check_block(arch, "KV", &p.kv, d));

@@ -32,7 +32,7 @@ static int32_t significand(struct pl_minifloat f, uint32_t code, int *exp)
     return code >> (f.exp_bits + f.man_bits) & 1 ? -v : v;
 }
 
-static void decode_int(const struct pl_format *f, const uint16_t *code, const uint8_t *scale, size_t n, int32_t *v,
+static void decode_int(const struct pl_format *f, const uint32_t *code, const uint8_t *scale, size_t n, int32_t *v,
                        int16_t *e)
 {
     const int up = 32 - f->int_bits;
@@ -42,7 +42,7 @@ static void decode_int(const struct pl_format *f, const uint16_t *code, const ui
         e[b] = scale[b];
 }
 
-void pl_edge_decode(const struct pl_format *f, const uint16_t *code, const uint8_t *scale, size_t n, int32_t *v,
+void pl_edge_decode(const struct pl_format *f, const uint32_t *code, const uint8_t *scale, size_t n, int32_t *v,
                     int16_t *e)
 {
     const struct pl_edge edge = pl_edge_of(f);

@@ -87,7 +87,7 @@ enum { PIECE = 256 }; /* lanes handled at a time; a multiple of every block */
 bool pl_panel_set_left(const struct pl_mm_spec *s, struct pl_panel *p, size_t i, size_t k0, size_t n, const float *x,
                        const int16_t *fold)
 {
-    uint16_t code[PIECE];
+    uint32_t code[PIECE];
     uint8_t scale[PIECE];
     int32_t v[PIECE];
     int16_t e[PIECE];
@@ -112,7 +112,7 @@ bool pl_panel_set_left(const struct pl_mm_spec *s, struct pl_panel *p, size_t i,
 }
 
 void pl_panel_set_right(const struct pl_mm_spec *s, struct pl_panel *p, size_t j, size_t k0, size_t n,
-                        const uint16_t *code, const uint8_t *scale)
+                        const uint32_t *code, const uint8_t *scale)
 {
     int32_t v[PIECE];
     int16_t e[PIECE];
@@ -130,7 +130,7 @@ void pl_panel_set_right(const struct pl_mm_spec *s, struct pl_panel *p, size_t j
 }
 
 void pl_panel_set_right_row(const struct pl_mm_spec *s, struct pl_panel *p, size_t k, size_t j0, size_t n,
-                            const uint16_t *code)
+                            const uint32_t *code)
 {
     int32_t v[PIECE];
     int16_t e[PIECE];

@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mx_internal.h"
 
-void pl_pack(unsigned bits, const uint16_t *code, size_t n, uint8_t *bytes)
+void pl_pack(unsigned bits, const uint32_t *code, size_t n, uint8_t *bytes)
 {
     if (bits == 8) {
         for (size_t i = 0; i < n; i++)
@@ -12,7 +12,7 @@ void pl_pack(unsigned bits, const uint16_t *code, size_t n, uint8_t *bytes)
     uint32_t acc = 0;
     unsigned have = 0;
     for (size_t i = 0; i < n; i++) {
-        acc |= ((uint32_t)code[i] & ((1u << bits) - 1)) << have;
+        acc |= (code[i] & ((1u << bits) - 1)) << have;
         have += bits;
         while (have >= 8) {
             *bytes++ = (uint8_t)acc;
@@ -24,7 +24,7 @@ void pl_pack(unsigned bits, const uint16_t *code, size_t n, uint8_t *bytes)
         *bytes = (uint8_t)acc;
 }
 
-void pl_unpack(unsigned bits, const uint8_t *bytes, size_t first, size_t n, uint16_t *code)
+void pl_unpack(unsigned bits, const uint8_t *bytes, size_t first, size_t n, uint32_t *code)
 {
     if (bits == 8) {
         for (size_t i = 0; i < n; i++)
@@ -38,6 +38,8 @@ void pl_unpack(unsigned bits, const uint8_t *bytes, size_t first, size_t n, uint
             v |= (uint32_t)bytes[at / 8 + 1] << 8;
         if (at % 8 + bits > 16)
             v |= (uint32_t)bytes[at / 8 + 2] << 16;
-        code[i] = (uint16_t)(v >> at % 8 & ((1u << bits) - 1));
+        if (at % 8 + bits > 24)
+            v |= (uint32_t)bytes[at / 8 + 3] << 24;
+        code[i] = v >> at % 8 & ((1u << bits) - 1);
     }
 }

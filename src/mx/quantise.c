@@ -33,7 +33,7 @@ static bool fits(const struct pl_format *f, uint32_t sig, int exp, int e)
     return ldexp((double)sig, exp - 23 - e) <= max;
 }
 
-static uint16_t element(const struct pl_format *f, uint32_t sign, uint32_t sig, int exp, int e)
+static uint32_t element(const struct pl_format *f, uint32_t sign, uint32_t sig, int exp, int e)
 {
     if (f->kind == PL_FORMAT_MXINT) {
         const int max = (1 << (f->int_bits - 1)) - 1;
@@ -44,11 +44,11 @@ static uint16_t element(const struct pl_format *f, uint32_t sign, uint32_t sig, 
         else if (drop <= 25)
             q = (int)round_even(sig, (unsigned)drop);
         q = q > max ? max : q;
-        return (uint16_t)((sign ? -q : q) & ((1 << f->int_bits) - 1));
+        return (uint32_t)((sign ? -q : q) & ((1 << f->int_bits) - 1));
     }
     const uint32_t max = minifloat_max_code(f->elem);
     const uint32_t code = !sig ? 0 : exp - e > 64 ? max : minifloat_round(f->elem, sig, exp - e);
-    return (uint16_t)((code > max ? max : code) | sign << (pl_format_bits(f) - 1));
+    return (uint32_t)((code > max ? max : code) | sign << (pl_format_bits(f) - 1));
 }
 
 /* Squared error of the block under exponent e, in units of 4^e0. */
@@ -56,7 +56,7 @@ static double block_error(const struct pl_format *f, const struct parts *p, size
 {
     double sum = 0;
     for (size_t i = 0; i < n; i++) {
-        const uint16_t code = element(f, p->sign[i], p->sig[i], p->exp[i], e);
+        const uint32_t code = element(f, p->sign[i], p->sig[i], p->exp[i], e);
         float v;
         const uint8_t one = 127;
         pl_dequantise(f, &code, &one, 1, &v);
@@ -91,7 +91,7 @@ static int choose_scale(const struct pl_format *f, const struct parts *p, size_t
     return best;
 }
 
-static bool quantise_block(const struct pl_format *f, const float *x, const int16_t *exp_add, size_t n, uint16_t *code,
+static bool quantise_block(const struct pl_format *f, const float *x, const int16_t *exp_add, size_t n, uint32_t *code,
                            uint8_t *scale)
 {
     struct parts p;
@@ -123,7 +123,7 @@ static bool quantise_block(const struct pl_format *f, const float *x, const int1
 
 /* MXINT by the floor rule, without exponents to add: a power-of-two multiplication is exact, and what underflows in it
  * rounds to zero either way. The scale must keep 2^(bits-2-e) a normal number. */
-static bool fast_int_block(const struct pl_format *f, const float *x, size_t n, uint16_t *code, uint8_t *scale)
+static bool fast_int_block(const struct pl_format *f, const float *x, size_t n, uint32_t *code, uint8_t *scale)
 {
     uint32_t amax = 0;
     for (size_t i = 0; i < n; i++) {
@@ -141,25 +141,25 @@ static bool fast_int_block(const struct pl_format *f, const float *x, size_t n, 
         float q = (x[i] * up + magic) - magic;
         q = q > max ? max : q;
         q = q < -max ? -max : q;
-        code[i] = (uint16_t)((int32_t)q & mask);
+        code[i] = (uint32_t)((int32_t)q & mask);
     }
     *scale = (uint8_t)(e + 127);
     return true;
 }
 
-static bool quantise_float(const struct pl_format *f, const float *x, size_t n, uint16_t *code)
+static bool quantise_float(const struct pl_format *f, const float *x, size_t n, uint32_t *code)
 {
     const bool is_bf16 = f->elem.exp_bits == 8 && f->elem.man_bits == 7;
     bool sticky = false;
     for (size_t i = 0; i < n; i++) {
         const float r = pl_vec_round(f->elem, x[i]);
         sticky |= (float_bits(r) & 0x7f800000) == 0x7f800000;
-        code[i] = (uint16_t)(is_bf16 ? float_bits(r) >> 16 : pl_minifloat_encode(f->elem, r, false));
+        code[i] = (is_bf16 ? float_bits(r) >> 16 : pl_minifloat_encode(f->elem, r, false));
     }
     return sticky;
 }
 
-bool pl_quantise(const struct pl_format *f, const float *x, const int16_t *exp_add, size_t n, uint16_t *code,
+bool pl_quantise(const struct pl_format *f, const float *x, const int16_t *exp_add, size_t n, uint32_t *code,
                  uint8_t *scale)
 {
     if (f->kind == PL_FORMAT_FLOAT)
@@ -175,7 +175,7 @@ bool pl_quantise(const struct pl_format *f, const float *x, const int16_t *exp_a
     return sticky;
 }
 
-void pl_dequantise(const struct pl_format *f, const uint16_t *code, const uint8_t *scale, size_t n, float *out)
+void pl_dequantise(const struct pl_format *f, const uint32_t *code, const uint8_t *scale, size_t n, float *out)
 {
     if (f->kind == PL_FORMAT_FLOAT) {
         for (size_t i = 0; i < n; i++)

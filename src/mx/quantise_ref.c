@@ -92,7 +92,7 @@ static int scale_of(const struct pl_format *f, const long double *x, size_t n, l
     return best;
 }
 
-static bool block_ref(const struct pl_format *f, const float *x, const int16_t *exp_add, size_t n, uint16_t *code,
+static bool block_ref(const struct pl_format *f, const float *x, const int16_t *exp_add, size_t n, uint32_t *code,
                       uint8_t *scale)
 {
     long double v[64], amax = 0;
@@ -105,11 +105,11 @@ static bool block_ref(const struct pl_format *f, const float *x, const int16_t *
     const int e = bad || amax == 0 ? -127 : scale_of(f, v, n, amax);
     *scale = bad ? 255 : (uint8_t)(e + 127);
     for (size_t i = 0; i < n; i++)
-        code[i] = bad ? 0 : (uint16_t)encode(f, ldexpl(v[i], -e), signbit(x[i]));
+        code[i] = bad ? 0 : encode(f, ldexpl(v[i], -e), signbit(x[i]));
     return bad;
 }
 
-bool pl_quantise_ref(const struct pl_format *f, const float *x, const int16_t *exp_add, size_t n, uint16_t *code,
+bool pl_quantise_ref(const struct pl_format *f, const float *x, const int16_t *exp_add, size_t n, uint32_t *code,
                      uint8_t *scale)
 {
     bool sticky = false;
@@ -117,7 +117,7 @@ bool pl_quantise_ref(const struct pl_format *f, const float *x, const int16_t *e
         for (size_t i = 0; i < n; i++) {
             const float r = pl_vec_round(f->elem, x[i]);
             sticky |= !isfinite(r);
-            code[i] = (uint16_t)pl_minifloat_encode(f->elem, r, false);
+            code[i] = pl_minifloat_encode(f->elem, r, false);
         }
         return sticky;
     }

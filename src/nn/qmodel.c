@@ -38,7 +38,7 @@ static float *vector_weights(const struct qmodel *q, const struct pl_tensor *t, 
     return p;
 }
 
-static void put_row(const struct qmodel *q, struct qweight *w, size_t j, const float *x, uint16_t *code, uint8_t *scale)
+static void put_row(const struct qmodel *q, struct qweight *w, size_t j, const float *x, uint32_t *code, uint8_t *scale)
 {
     const size_t step = (size_t)q->p.k_tiles * q->p.mlen;
     pl_quantise(&q->weight, x, NULL, w->k, code, scale);
@@ -62,7 +62,7 @@ static void load_weight(const struct qmodel *q, struct qweight *w, const struct 
 #pragma omp parallel
     {
         float *in = nn_alloc(src_cols, sizeof *in), *x = nn_alloc(k, sizeof *x);
-        uint16_t *code = nn_alloc(k, sizeof *code);
+        uint32_t *code = nn_alloc(k, sizeof *code);
         uint8_t *scale = nn_alloc(k, sizeof *scale);
 #pragma omp for schedule(static, 64)
         for (size_t j = 0; j < n; j++) {
@@ -249,6 +249,8 @@ static void rope(const struct qmodel *q, float *x, uint32_t n_heads, uint32_t po
         pl_vec_mul(v, t, si, hs, t);
         pl_vec_mul(v, p, co, hs, p);
         pl_vec_add(v, p, t, hs, p);
+        for (size_t i = 0; q->p.rotate && i < hs; i += q->p.rotate)
+            pl_vec_hadamard(v, p + i, q->p.rotate, p + i);
     }
     free(co);
     free(si);
@@ -274,7 +276,7 @@ static void layer(struct pl_nn *nn, struct qlayer *y, float *x, float *h, size_t
     const struct pl_model_config *c = q->cfg;
     const size_t w = q_width(q, c->hidden), wq = q_width(q, c->n_heads * q->hs), wk = q_width(q, q->kv_width),
                  wf = q_width(q, c->ffn);
-    const double scale = 1.0 / sqrt((double)c->head_dim);
+    const double scale = 1.0 / sqrt((double)c->head_dim) / (q->p.rotate ? q->p.rotate : 1);
     float *qr = nn_alloc(n * wq, sizeof *qr), *k = nn_alloc(n * wk, sizeof *k), *v = nn_alloc(n * wk, sizeof *v);
     float *delta = nn_alloc(n * w, sizeof *delta), *g = nn_alloc(n * wf, sizeof *g), *u = nn_alloc(n * wf, sizeof *u);
 #pragma omp parallel for

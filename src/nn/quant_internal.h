@@ -10,7 +10,7 @@ struct qweight { /* a linear layer: one right panel for each group of K tiles */
     struct pl_panel **panel;
 };
 struct qcache { /* K or V of one layer: codes and scales of whole token rows, and the panels of every KV tile */
-    uint16_t *code;        /* [context][K*hs] */
+    uint32_t *code;        /* [context][K*hs] */
     uint8_t *scale;        /* [context][scales] */
     struct pl_panel **panel; /* K: [tile][kv head]; V: [tile][kv head][column group] */
 };

@@ -220,7 +220,7 @@ enum pl_status pl_sim_read_tensor(const struct pl_sim *sim, uint32_t desc, uint3
     const struct pl_desc *t = &sim->img->desc[desc];
     if (row >= t->rows || col > t->cols || n > t->cols - col || col % t->format.block)
         return pl_fail(d, PL_ERANGE, "%s: row %u, columns %u + %zu of %u x %u", t->name, row, col, n, t->rows, t->cols);
-    uint16_t *code = zeroed(n, sizeof *code);
+    uint32_t *code = zeroed(n, sizeof *code);
     pl_unpack(pl_format_bits(&t->format), sim->hbm + t->elem_base + (uint64_t)row * t->elem_stride, col, n, code);
     pl_dequantise(&t->format, code, sim->hbm + t->scale_base + (uint64_t)row * t->scale_stride + col / t->format.block, n,
                   out);

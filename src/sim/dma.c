@@ -78,7 +78,7 @@ static void count_row(struct pl_sim *sim, const struct hbm_row *r, struct traffi
     t->bytes += bursts(sim, r->scale, r->scale + pl_format_row_scales(r->format, r->n), &t->last_scale);
 }
 
-static enum pl_status load_row(struct pl_sim *sim, const struct hbm_row *r, uint16_t *code, uint8_t *scale,
+static enum pl_status load_row(struct pl_sim *sim, const struct hbm_row *r, uint32_t *code, uint8_t *scale,
                                struct traffic *t)
 {
     const uint64_t scales = pl_format_row_scales(r->format, r->n);
@@ -97,7 +97,7 @@ static enum pl_status load_row(struct pl_sim *sim, const struct hbm_row *r, uint
 
 static enum pl_status store_row(struct pl_sim *sim, const struct hbm_row *r, const float *x, struct traffic *t)
 {
-    uint16_t code[MAX_ROW];
+    uint32_t code[MAX_ROW];
     const uint64_t bytes = pl_format_row_bytes(r->format, r->n), scales = pl_format_row_scales(r->format, r->n);
     PL_TRY(check_row(sim, r));
     count_row(sim, r, t);
@@ -167,7 +167,7 @@ static void prepare_tile(struct pl_sim *sim, struct tile *tile, const struct pl_
 }
 
 /* Lanes behind n: zero codes; scale 0 for whole blocks that are missing. */
-static void clear_rest(uint16_t *code, uint8_t *scale, const struct pl_format *f, uint32_t n, uint32_t width)
+static void clear_rest(uint32_t *code, uint8_t *scale, const struct pl_format *f, uint32_t n, uint32_t width)
 {
     memset(code + n, 0, (width - n) * sizeof *code);
     const size_t have = n ? (n + f->block - 1) / f->block : 0;
@@ -190,7 +190,7 @@ enum pl_status sim_H_LOAD_M(struct pl_sim *sim, const struct pl_insn *in, struct
     const uint32_t scales = mlen / desc->format.block;
     for (uint32_t i = 0; i < mlen; i++) {
         const struct hbm_row r = desc_row(desc, (uint64_t)sim->gp[in->rs1] + i, sim->gp[in->rs3], mlen);
-        uint16_t *code = sim->opt.functional ? tile->code + (size_t)i * mlen : NULL;
+        uint32_t *code = sim->opt.functional ? tile->code + (size_t)i * mlen : NULL;
         uint8_t *scale = sim->opt.functional ? tile->scale + (size_t)i * scales : NULL;
         if (r.n)
             PL_TRY(load_row(sim, &r, code, scale, &traffic));
@@ -201,7 +201,7 @@ enum pl_status sim_H_LOAD_M(struct pl_sim *sim, const struct pl_insn *in, struct
     return PL_OK;
 }
 
-static void to_vsram(struct pl_sim *sim, uint32_t row, const struct pl_format *f, const uint16_t *code,
+static void to_vsram(struct pl_sim *sim, uint32_t row, const struct pl_format *f, const uint32_t *code,
                      const uint8_t *scale, uint32_t n)
 {
     float *out = vrow_data(sim, row);
@@ -227,7 +227,7 @@ enum pl_status sim_H_LOAD_V(struct pl_sim *sim, const struct pl_insn *in, struct
 {
     const uint32_t vlen = sim->arch->vlen, n = 1u << in->fn;
     const struct pl_desc *desc;
-    uint16_t code[MAX_ROW];
+    uint32_t code[MAX_ROW];
     uint8_t scale[MAX_ROW];
     struct traffic traffic = {0};
     PL_TRY(desc_of(sim, in, &desc));
@@ -321,7 +321,7 @@ enum pl_status sim_H_PREFETCH_V(struct pl_sim *sim, const struct pl_insn *in, st
 {
     const uint32_t vlen = sim->arch->vlen, n = sim->arch->prefetch_v_rows;
     const struct published p = {in->fn ? &sim->img->kv : &sim->img->act, vlen};
-    uint16_t code[MAX_ROW];
+    uint32_t code[MAX_ROW];
     uint8_t scale[MAX_ROW];
     uint32_t first, last;
     struct traffic traffic = {0};

@@ -36,7 +36,7 @@ struct decoded { /* one instruction word, ready to run */
 
 struct tile { /* one Matrix SRAM tile: codes and scales as loaded */
     struct pl_format format;
-    uint16_t *code;  /* [mlen][mlen] */
+    uint32_t *code;  /* [mlen][mlen] */
     uint8_t *scale;  /* [mlen][mlen / block] */
     uint32_t generation;
     struct pl_panel *panel[2];         /* [0] rows as vectors, [1] columns as vectors */

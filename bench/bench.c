@@ -1,0 +1,20 @@
+/* bench.c - the list of benchmarks. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bench.h"
+
+#include <stdio.h>
+
+const struct bench benches[] = {
+    {"gemm", "exact MXINT8 product of 512 x 4096 x 4096 on the simulated array, beside OpenBLAS sgemm", bench_gemm},
+    {"compile", "time to compile a checkpoint; instructions and simulation speed of one decode step", bench_compile},
+    {"asm", "assembler and disassembler, lines a second", bench_asm},
+};
+const size_t bench_count = PL_COUNT(benches);
+
+void bench_figure(const struct bench_options *o, const char *name, double value, const char *unit)
+{
+    if (o->json)
+        printf("{\"name\": \"%s\", \"value\": %.6g, \"unit\": \"%s\"}\n", name, value, unit);
+    else
+        printf("%-44s %12.6g %s\n", name, value, unit);
+}
