@@ -11,7 +11,7 @@
 
 /* ---- minifloat ExMy: sign, E exponent bits (1..8), M fraction bits (0..10), bias 2^(E-1)-1 ---- */
 enum pl_special {
-    PL_SPECIAL_IEEE,   /* top exponent code is Inf (fraction 0) or NaN */
+    PL_SPECIAL_IEEE,   /* top exponent code is Inf (fraction 0) or NaN; without fraction bits NaN */
     PL_SPECIAL_E4M3,   /* OCP E4M3: only S.1111.111 is NaN, no Inf */
     PL_SPECIAL_FINITE, /* every code is a number */
 };
@@ -28,7 +28,8 @@ struct pl_minifloat pl_minifloat_make(unsigned exp_bits, unsigned man_bits);
 unsigned pl_minifloat_bits(struct pl_minifloat f);
 float pl_minifloat_max(struct pl_minifloat f); /* largest finite value */
 
-/* binary32 -> code: one rounding, to nearest even, subnormals kept. A finite value beyond the largest saturates
+/* binary32 -> code: one rounding, to nearest even (without fraction bits a tie goes to the larger magnitude, as IEEE
+ * 754-2019 4.3.1 has it), subnormals kept. A finite value beyond the largest saturates
  * (`saturate`) or becomes Inf where the format has one. NaN -> the canonical NaN (IEEE: fraction 100..0; E4M3: 0x7f),
  * or 0 in a finite format; Inf -> Inf, or the largest finite where there is none or when saturating. */
 uint32_t pl_minifloat_encode(struct pl_minifloat f, float x, bool saturate);

@@ -60,6 +60,9 @@ static enum pl_status prepare(struct run *r)
         return pl_fail(&j->d, PL_ERANGE, "--context %llu: the model has %u positions", (unsigned long long)r->context, c->max_position);
     if (r->n_prompt > r->context)
         return pl_fail(&j->d, PL_ERANGE, "the prompt has %zu tokens, the context %llu", r->n_prompt, (unsigned long long)r->context);
+    if (!r->chunk) /* no wider than the prompt */
+        for (r->chunk = 1; r->chunk < 64 && r->chunk < r->n_prompt;)
+            r->chunk *= 2;
     const struct pl_comp_options opt = {.weight = &j->format[0], .act = &j->format[1], .kv = &j->format[2],
                                         .context = (uint32_t)r->context, .chunk = (uint32_t)r->chunk};
     PL_TRY(pl_comp_model(&j->arena, j->ck, &j->arch, &opt, &r->img, &j->d));
@@ -248,7 +251,7 @@ int cmd_run(const struct verb *v, int argc, char **argv)
         JOB_FORMAT_OPTS(&r.j),
         {"check", OPT_FLAG, &r.check, NULL, "compare every pass with nn; exit 1 at the first differing bit"},
         {"context", OPT_U64, &r.context, "N", "KV cache size in tokens (default what the run needs)"},
-        {"chunk", OPT_U64, &r.chunk, "N", "tokens of a prefill pass (default as many as fit, at most 64)"},
+        {"chunk", OPT_U64, &r.chunk, "N", "tokens of a prefill pass (default what the prompt needs, at most 64)"},
         {"no-stop", OPT_FLAG, &r.no_stop, NULL, "go on after an end-of-text token"},
         {"dry-run", OPT_FLAG, &r.dry_run, NULL, "compile, say what would run, and stop"},
         JOB_MACHINE_OPTS(&r.j),

@@ -36,6 +36,8 @@ static enum pl_status find_names(struct pl_host *h, struct pl_diag *d)
             return pl_fail(d, PL_ERANGE, "image: %s is %llu", want[i].name, (unsigned long long)v);
         *want[i].out = (uint32_t)v;
     }
+    if (h->logits >= g->n_desc)
+        return pl_fail(d, PL_ERANGE, "image: there is no tensor %u for the logits", h->logits);
     if (!h->chunk || !h->kv_tile || !h->vocab)
         return pl_fail(d, PL_ERANGE, "image: chunk, vocab and kv_tile must not be 0");
     return PL_OK;
@@ -103,9 +105,10 @@ enum pl_status pl_host_forward(struct pl_host *h, const uint32_t *ids, size_t n,
         PL_TRY(pass(h, ids + i, m, d));
         for (uint32_t r = 0; logits && all_logits && r < m; r++)
             PL_TRY(pl_sim_read_tensor(h->sim, h->logits, decode ? 0 : r, 0, h->vocab, logits + (i + r) * h->vocab, d));
+        const bool every_row = h->img->desc[h->logits].rows > 1; /* else row 0 is the last token's */
         i += m;
         if (i == n && logits && !all_logits)
-            PL_TRY(pl_sim_read_tensor(h->sim, h->logits, 0, 0, h->vocab, logits, d));
+            PL_TRY(pl_sim_read_tensor(h->sim, h->logits, every_row ? m - 1 : 0, 0, h->vocab, logits, d));
     }
     return next ? pl_sim_get_int(h->sim, h->token, next, d) : PL_OK;
 }

@@ -47,7 +47,7 @@ static uint32_t element(const struct pl_format *f, uint32_t sign, uint32_t sig, 
         return (uint32_t)((sign ? -q : q) & ((1 << f->int_bits) - 1));
     }
     const uint32_t max = minifloat_max_code(f->elem);
-    const uint32_t code = !sig ? 0 : exp - e > 64 ? max : minifloat_round(f->elem, sig, exp - e);
+    const uint32_t code = !sig ? 0 : exp - e > 200 ? max : minifloat_round(f->elem, sig, exp - e);
     return (uint32_t)((code > max ? max : code) | sign << (pl_format_bits(f) - 1));
 }
 

@@ -22,7 +22,8 @@ static long double element_max(const struct pl_format *f)
                                       : (long double)pl_minifloat_max(f->elem);
 }
 
-/* Of all finite magnitudes the nearest to y >= 0; at a tie the even code. */
+/* Of all finite magnitudes the nearest to y >= 0; at a tie the even code. Without fraction bits no significand but zero
+ * is even, and the larger magnitude is taken (IEEE 754-2019, 4.3.1). */
 static unsigned nearest_code(const struct pl_format *f, long double y)
 {
     const unsigned n =
@@ -40,6 +41,8 @@ static unsigned nearest_code(const struct pl_format *f, long double y)
     const long double below = y - element_value(f, lo), above = element_value(f, hi) - y;
     if (below != above)
         return below < above ? lo : hi;
+    if (f->kind == PL_FORMAT_MXFP && !f->elem.man_bits && lo)
+        return hi;
     return lo % 2 == 0 ? lo : hi;
 }
 

@@ -1,0 +1,225 @@
+/* test_e2e.c - the accelerator's logits equal the reference executor's, bit for bit: prompt and decode, machines x formats. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "../unit/test.h"
+
+#include "plena/comp.h"
+#include "plena/host.h"
+#include "plena/isa.h"
+#include "plena/nn.h"
+
+static struct pl_diag d;
+
+struct combo {
+    const char *machine, *set, *weight, *act, *kv;
+    uint32_t prompt, decode, chunk;
+};
+
+struct setup {
+    struct pl_arena a;
+    struct pl_checkpoint *ck;
+    struct pl_arch arch;
+    struct pl_image img;
+    struct pl_host *host;
+    struct pl_nn *nn;
+    uint32_t vocab;
+};
+
+static void open_setup(struct setup *s, const char *model, const struct combo *c)
+{
+    struct pl_format f[3];
+    pl_arena_init(&s->a);
+    OK(pl_checkpoint_open(&s->a, model, &s->ck, &d));
+    OK(pl_arch_load(c->machine, &s->arch, &d));
+    if (c->set)
+        OK(pl_arch_set(&s->arch, c->set, &d));
+    OK(pl_format_parse(c->weight, &f[0], &d));
+    OK(pl_format_parse(c->act, &f[1], &d));
+    OK(pl_format_parse(c->kv, &f[2], &d));
+    const struct pl_comp_options opt = {.weight = &f[0], .act = &f[1], .kv = &f[2], .context = c->prompt + c->decode,
+                                        .chunk = c->chunk, .all_logits = true};
+    OK(pl_comp_model(&s->a, s->ck, &s->arch, &opt, &s->img, &d));
+    OK(pl_isa_check(s->img.code, s->img.n_code, &d));
+    const struct pl_sim_options so = {.functional = true, .timing = true};
+    OK(pl_host_new(&s->arch, &s->img, &so, &s->host, &d));
+    OK(pl_nn_new(s->ck, PL_NN_QUANT, &s->img.plan, c->prompt + c->decode, &s->nn, &d));
+    s->vocab = s->ck->config.vocab;
+}
+
+static void close_setup(struct setup *s)
+{
+    pl_nn_free(s->nn);
+    pl_host_free(s->host);
+    pl_checkpoint_close(s->ck);
+    pl_arena_fini(&s->a);
+}
+
+static void same_bits(const struct combo *c, const char *phase, size_t first, const float *got, const float *want, size_t n,
+                      uint32_t vocab)
+{
+    for (size_t i = 0; i < n * vocab; i++)
+        if (memcmp(&got[i], &want[i], 4) != 0)
+            fail_msg("%s %s/%s/%s, %s, token %zu, logit %zu: sim %.9g, nn %.9g", c->machine, c->weight, c->act, c->kv, phase,
+                     first + i / vocab, i % vocab, (double)got[i], (double)want[i]);
+}
+
+static void check_combo(const char *model, const struct combo *c)
+{
+    struct setup s;
+    open_setup(&s, model, c);
+    const size_t total = c->prompt + c->decode;
+    uint32_t *ids = malloc(total * sizeof *ids), next;
+    float *got = malloc(sizeof(float) * s.vocab * c->prompt), *want = malloc(sizeof(float) * s.vocab * c->prompt);
+    struct pl_rng r;
+    pl_rng_init(&r, 11);
+    for (size_t i = 0; i < c->prompt; i++)
+        ids[i] = (uint32_t)pl_rng_below(&r, s.vocab);
+    OK(pl_host_forward(s.host, ids, c->prompt, true, got, &next, &d));
+    OK(pl_nn_forward(s.nn, ids, c->prompt, false, want, &d));
+    same_bits(c, "prefill", 0, got, want, c->prompt, s.vocab);
+    assert_int_equal(next, pl_nn_argmax(want + (c->prompt - 1) * s.vocab, s.vocab));
+    for (size_t p = c->prompt; p < total; p++) { /* greedy */
+        ids[p] = next;
+        OK(pl_host_forward(s.host, ids + p, 1, true, got, &next, &d));
+        OK(pl_nn_forward(s.nn, ids + p, 1, true, want, &d));
+        same_bits(c, "decode", p, got, want, 1, s.vocab);
+        assert_int_equal(next, pl_nn_argmax(want, s.vocab));
+    }
+    const struct pl_sim_stats *st = pl_sim_stats(pl_host_sim(s.host));
+    uint64_t sum = 0;
+    for (size_t i = 0; i < st->n_op; i++)
+        sum += st->op[i].cycles;
+    assert_int_equal(sum, st->cycles); /* every cycle belongs to an operator */
+    assert_false(st->sticky_nan);
+    print_message("%-13s %-14s %-14s %-14s %u + %u tokens: %zu logits equal\n", c->machine, c->weight, c->act, c->kv, c->prompt,
+                  c->decode, total * s.vocab);
+    free(ids);
+    free(got);
+    free(want);
+    close_setup(&s);
+}
+
+/* BLEN 4, 8, 16; MLEN 16, 64, 128; VLEN equal to MLEN, a quarter, four times; every family of formats on every side. */
+static const struct combo combos[] = {
+    {"small", NULL, "mxint8:16", "mxint8:16", "mxint8:16", 64, 32, 0},
+    {"tiny", NULL, "mxint8:16", "mxint8:16", "mxint8:16", 64, 32, 0},
+    {"medium", NULL, "mxint4:16", "mxint8:16", "mxint4:16", 64, 32, 0},
+    {"narrow_vector", NULL, "mxfp4_e2m1:16", "mxfp8_e4m3:16", "mxint8:8", 64, 32, 0},
+    {"wide_vector", NULL, "mxfp8_e4m3:16", "mxint8:16", "mxfp4_e2m1:16", 64, 32, 0},
+    {"medium", "vlen=32", "none", "none", "none", 64, 32, 0},
+    {"small", "vector_format=bf16", "mxint8:32", "mxfp8_e5m2:32", "mxfp8_e4m3:16", 64, 32, 13},
+    {"tiny", "rotate_k=0", "mxint4:8", "none", "mxint4:16", 64, 32, 0},
+    {"narrow_vector", "blen=16", "none", "mxint4:16", "mxfp6_e3m2:4", 64, 32, 0},
+    {"small", "blen=8", "mxfp6_e2m3:16:ceil", "mxint8:64", "none", 64, 32, 5},
+    {"medium", "vector_format=fp16", "mxint8:16:search", "mxfp4_e2m1:16", "mxint8:16", 64, 32, 0},
+};
+
+static void check_all(const char *model)
+{
+    if (!model)
+        return;
+    for (size_t i = 0; i < PL_COUNT(combos); i++)
+        check_combo(model, &combos[i]);
+}
+
+TEST(test_stories260k)
+{
+    (void)state;
+    check_all(shared_path("models/stories260k"));
+}
+
+TEST(test_example)
+{
+    (void)state;
+    struct combo c = combos[0];
+    c.prompt = 70;
+    c.decode = 10;
+    check_combo(source_path("examples/agent-0.8m"), &c);
+    c = combos[4];
+    c.prompt = 21;
+    c.decode = 4;
+    check_combo(source_path("examples/agent-0.8m"), &c);
+}
+
+TEST(test_bytelm)
+{
+    (void)state;
+    const char *model = shared_path("models/bytelm");
+    for (size_t i = 0; model && i < 5; i++) {
+        struct combo c = combos[i];
+        c.prompt = 20;
+        c.decode = 4;
+        check_combo(model, &c);
+    }
+}
+
+/* A prompt gives the same logits however it is cut. */
+TEST(test_chunks_change_nothing)
+{
+    (void)state;
+    float want[128];
+    static const uint32_t chunk[] = {1, 4, 16, 64};
+    for (size_t i = 0; i < PL_COUNT(chunk); i++) {
+        const struct combo c = {"small", NULL, "mxint8:16", "mxint8:16", "mxint8:16", 40, 0, chunk[i]};
+        struct setup s;
+        uint32_t ids[40];
+        float got[128];
+        open_setup(&s, source_path("examples/agent-0.8m"), &c);
+        for (uint32_t k = 0; k < 40; k++)
+            ids[k] = 32 + k * 7 % 90;
+        OK(pl_host_forward(s.host, ids, 40, false, got, NULL, &d));
+        if (!i)
+            memcpy(want, got, sizeof want);
+        assert_memory_equal(got, want, sizeof want);
+        close_setup(&s);
+    }
+}
+
+/* Save, load, run: the same text, cycles and traffic. */
+TEST(test_saved_image)
+{
+    (void)state;
+    struct setup s;
+    const struct combo c = {"tiny", NULL, "mxint8:16", "mxint8:16", "mxint8:16", 8, 4, 0};
+    open_setup(&s, source_path("examples/agent-0.8m"), &c);
+    char path[] = "/tmp/plena-test-XXXXXX";
+    assert_true(mkstemp(path) >= 0);
+    OK(pl_image_save(&s.img, path, &d));
+    struct pl_image img;
+    struct pl_map map;
+    OK(pl_image_load(&s.a, path, &img, &map, &d));
+    struct pl_host *h;
+    const struct pl_sim_options so = {.functional = true, .timing = true};
+    OK(pl_host_new(&s.arch, &img, &so, &h, &d));
+    const uint32_t ids[] = {85, 115, 101, 114, 58};
+    float a[5 * 128], b[5 * 128];
+    OK(pl_host_forward(s.host, ids, 5, true, a, NULL, &d));
+    OK(pl_host_forward(h, ids, 5, true, b, NULL, &d));
+    assert_memory_equal(a, b, sizeof a);
+    assert_int_equal(pl_sim_stats(pl_host_sim(h))->cycles, pl_sim_stats(pl_host_sim(s.host))->cycles);
+    assert_int_equal(pl_sim_stats(pl_host_sim(h))->hbm_read_bytes, pl_sim_stats(pl_host_sim(s.host))->hbm_read_bytes);
+    pl_host_free(h);
+    pl_file_unmap(&map);
+    remove(path);
+    close_setup(&s);
+}
+
+TEST(test_host_refuses)
+{
+    (void)state;
+    struct setup s;
+    const struct combo c = {"tiny", NULL, "mxint8:16", "mxint8:16", "mxint8:16", 6, 2, 0};
+    open_setup(&s, source_path("examples/agent-0.8m"), &c);
+    const uint32_t bad = 128, good[9] = {0};
+    REFUSED(PL_ERANGE, "outside the vocabulary", pl_host_forward(s.host, &bad, 1, false, NULL, NULL, &d));
+    REFUSED(PL_ERANGE, "do not fit the context", pl_host_forward(s.host, good, 9, false, NULL, NULL, &d));
+    close_setup(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_example),       cmocka_unit_test(test_stories260k), cmocka_unit_test(test_bytelm),
+        cmocka_unit_test(test_chunks_change_nothing), cmocka_unit_test(test_saved_image), cmocka_unit_test(test_host_refuses),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
