@@ -90,9 +90,9 @@ static enum pl_status operand_register(struct assembler *as, const struct operan
     static const char *const what[] = {[OPD_GP] = "a register gp0..gp15", [OPD_FP] = "a register f0..f7",
                                        [OPD_ADDR] = "an address register a0..a15"};
     const size_t start = *at;
-    if (o->kind == OPD_GP && o->field == FLD_RD && as->src->text[*at] == '0' &&
+    if (o->kind == OPD_GP && *at < end && as->src->text[*at] == '0' &&
         (*at + 1 >= end || !is_name(as->src->text[*at + 1]))) {
-        ++*at; /* "0" in the destination place, as the published syntax writes it */
+        ++*at; /* "0" for gp0, as the published syntax writes it in M_BMM and M_MM_WO */
         *v = 0;
         return PL_OK;
     }
@@ -181,8 +181,8 @@ static enum pl_status instruction(struct assembler *as, enum pl_op op, size_t st
     bool taken[MAX_OPERANDS];
     const unsigned want = choose(f, given, taken);
     if (given != want)
-        return pl_fail_at(as->d, PL_EPARSE, as->src, start, "%s takes %s%u operands, found %u", op_row[op].info.name,
-                          given > want ? "at most " : "at least ", want, given);
+        return pl_fail_at(as->d, PL_EPARSE, as->src, given > want ? start : end, "%s takes %s%u operands, found %u",
+                          op_row[op].info.name, given > want ? "at most " : "at least ", want, given);
     struct pl_insn in = {.op = (uint8_t)op};
     bool first = true;
     for (unsigned k = 0; k < f->count; k++) {
