@@ -183,6 +183,7 @@ static void print_report(const struct run *r)
     if (r->check)
         pl_buf_printf(&out, "check: %s logits equal nn bit for bit\n", pl_group_digits(r->checked, b1));
     fputs(out.data, stdout);
+    fflush(stdout);
     pl_buf_fini(&out);
     fprintf(stderr, "simulated in %.2f s on the host\n", r->host_seconds);
 }
