@@ -22,7 +22,8 @@ struct pl_comp_options {
  *   params     "pos" first position, "tiles" KV tiles of the pass minus 1, "last" row of the last valid token,
  *              "ids" first of chunk token ids (unused rows: any valid id)
  *   constants  "chunk", "context", "vocab", "layers", "kv_tile", "token" (INT SRAM word of the greedy choice),
- *              "logits" (descriptor; prefill row r is row r with all_logits, else row 0 is the last row's)
+ *              "logits" (descriptor; prefill row r is row r with all_logits, else row 0 is the last row's),
+ *              "prefill.layer_begin", ".layer_end" and the same of decode (pcs around a layer, for statistics)
  * Errors: as pl_map_plan and pl_map_fit_rows; PL_ENOMEM; PL_EUNSUPPORTED when HBM is too small. */
 enum pl_status pl_comp_model(struct pl_arena *a, const struct pl_checkpoint *ck,
                              const struct pl_arch *arch, const struct pl_comp_options *opt,

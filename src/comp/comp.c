@@ -51,11 +51,15 @@ static void layer(struct comp *c)
     emit_residual(c);
 }
 
+struct code { /* pcs of one program */
+    uint32_t entry, layer_begin, layer_end;
+};
+
 /* One program: all layers for rows->live tokens. Rows that only pad to BLEN are kept zero: y's here, the others follow. */
-static uint32_t program(struct comp *c, const struct pl_map_rows *rows, bool all_rows)
+static struct code program(struct comp *c, const struct pl_map_rows *rows, bool all_rows)
 {
     struct emit *em = &c->em;
-    const uint32_t entry = emit_pc(em);
+    struct code code = {.entry = emit_pc(em)};
     c->rows = rows;
     emit_op(em, "setup");
     emit_zero(c, &rows->y);
@@ -65,18 +69,20 @@ static uint32_t program(struct comp *c, const struct pl_map_rows *rows, bool all
     INS(em, S_ST_INT, .rd = r, .imm = INT_LAYER);
     gp_give(em, r);
     const struct loop l = loop_begin(em, c->cfg->n_layers);
+    code.layer_begin = emit_pc(em);
     layer(c);
     const uint8_t next = emit_layer_desc(c, DESC_PER_LAYER);
     INS(em, S_ST_INT, .rd = next, .imm = INT_LAYER);
     gp_give(em, next);
     loop_end(em, l);
+    code.layer_end = emit_pc(em);
     emit_head(c, all_rows);
     INS(em, C_FENCE, .rd = 0);
     INS(em, C_HALT, .rd = 0);
-    return entry;
+    return code;
 }
 
-static void constants(struct comp *c, struct pl_image *img, const struct pl_map_rows *chunk)
+static void constants(struct comp *c, struct pl_image *img, const struct pl_map_rows *chunk, const struct code code[2])
 {
     float *fp = PL_NEW_N(c->a, float, PL_FP_STATE);
     fp[PL_FP_NEG_INF] = -1.0f / 0.0f;
@@ -91,14 +97,16 @@ static void constants(struct comp *c, struct pl_image *img, const struct pl_map_
     const struct pl_named constant[] = {
         {"chunk", chunk->live},     {"context", c->context},        {"vocab", c->cfg->vocab},
         {"layers", c->cfg->n_layers}, {"kv_tile", c->plan.kv_tile}, {"token", INT_TOKEN},
-        {"logits", DESC_LOGITS}};
+        {"logits", DESC_LOGITS},
+        {"prefill.layer_begin", code[0].layer_begin}, {"prefill.layer_end", code[0].layer_end},
+        {"decode.layer_begin", code[1].layer_begin},  {"decode.layer_end", code[1].layer_end}};
     img->param = memcpy(pl_alloc(c->a, sizeof param), param, sizeof param);
     img->n_param = PL_COUNT(param);
     img->constant = memcpy(pl_alloc(c->a, sizeof constant), constant, sizeof constant);
     img->n_const = PL_COUNT(constant);
 }
 
-static enum pl_status finish(struct comp *c, struct pl_image *img, const uint32_t entry[2], struct pl_diag *d)
+static enum pl_status finish(struct comp *c, struct pl_image *img, const struct code code[2], struct pl_diag *d)
 {
     emit_op(&c->em, NULL);
     img->n_code = c->em.code.len / sizeof(uint32_t);
@@ -108,7 +116,7 @@ static enum pl_status finish(struct comp *c, struct pl_image *img, const uint32_
     img->code = memcpy(pl_alloc(c->a, c->em.code.len), c->em.code.data, c->em.code.len);
     img->n_op = c->em.ops.len / sizeof(struct pl_op_range);
     img->op = memcpy(pl_alloc(c->a, c->em.ops.len), c->em.ops.data, c->em.ops.len);
-    const struct pl_named named[] = {{"prefill", entry[0]}, {"decode", entry[1]}};
+    const struct pl_named named[] = {{"prefill", code[0].entry}, {"decode", code[1].entry}};
     img->entry = memcpy(pl_alloc(c->a, sizeof named), named, sizeof named);
     img->n_entry = PL_COUNT(named);
 
@@ -158,11 +166,11 @@ enum pl_status pl_comp_model(struct pl_arena *a, const struct pl_checkpoint *ck,
     *out = (struct pl_image){0};
     PL_TRY(comp_hbm(&c, opt->all_logits ? chunk.live : 1, out, d));
     emit_init(&c.em);
-    uint32_t entry[2];
-    entry[0] = program(&c, &chunk, opt->all_logits);
-    entry[1] = program(&c, &one, false);
-    constants(&c, out, &chunk);
-    const enum pl_status s = finish(&c, out, entry, d);
+    struct code code[2];
+    code[0] = program(&c, &chunk, opt->all_logits);
+    code[1] = program(&c, &one, false);
+    constants(&c, out, &chunk, code);
+    const enum pl_status s = finish(&c, out, code, d);
     emit_fini(&c.em);
     return s;
 }

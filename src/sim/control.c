@@ -1,6 +1,7 @@
 /* control.c - decoding a program once, loops, scalar unit, registers. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
+#include <string.h>
 
 #include "sim_internal.h"
 
@@ -36,6 +37,53 @@ static void registers(struct decoded *dec, const struct pl_op_info *info)
         dec->gp_dst |= (uint16_t)(1u << in->rs3);
     if (in->op == PL_C_LOOP_END)
         dec->gp_src |= dec->gp_dst;
+    dec->gp_dst &= (uint16_t)~1u;
+    dec->fp_dst &= (uint8_t)~1u;
+    static const struct {
+        uint32_t reads, writes;
+    } shared[SHARED_COUNT] = {[SHARED_FPMEM] = {PL_R_FPMEM, PL_W_FPMEM}, [SHARED_INTMEM] = {PL_R_INTMEM, PL_W_INTMEM},
+                              [SHARED_AREG] = {PL_R_AREG, PL_W_AREG}, [SHARED_CSR] = {PL_R_CSR, PL_W_CSR}};
+    for (unsigned k = 0; k < SHARED_COUNT; k++) {
+        dec->shared_src |= (uint8_t)((info->effects & shared[k].reads ? 1u : 0u) << k);
+        dec->shared_dst |= (uint8_t)((info->effects & shared[k].writes ? 1u : 0u) << k);
+    }
+}
+
+static enum pl_sim_unit unit_of(enum pl_op op, enum pl_unit unit)
+{
+    switch (op) {
+    case PL_H_PREFETCH_M:
+    case PL_H_LOAD_M:
+        return PL_SIM_LOAD_M;
+    case PL_H_PREFETCH_V:
+    case PL_H_LOAD_V:
+        return PL_SIM_LOAD_V;
+    case PL_H_STORE_V:
+    case PL_H_SAVE_V:
+        return PL_SIM_STORE;
+    case PL_M_MM_WO:
+    case PL_M_MV_WO:
+        return PL_SIM_WRITE_OUT;
+    default:
+        break;
+    }
+    return unit == PL_UNIT_MAT ? PL_SIM_MATRIX : unit == PL_UNIT_VEC ? PL_SIM_VECTOR : unit == PL_UNIT_SCA ? PL_SIM_SCALAR : PL_SIM_CONTROL;
+}
+
+/* The image's constants "<entry>.layer_begin" and "<entry>.layer_end" are pcs. */
+static void mark_layers(struct pl_sim *sim)
+{
+    const struct pl_image *img = sim->img;
+    for (size_t i = 0; i < img->n_const; i++) {
+        const char *dot = strrchr(img->constant[i].name, '.');
+        const uint64_t pc = img->constant[i].value;
+        if (!dot || pc >= img->n_code)
+            continue;
+        if (!strcmp(dot, ".layer_begin"))
+            sim->code[pc].mark = MARK_BEGIN;
+        else if (!strcmp(dot, ".layer_end"))
+            sim->code[pc].mark = MARK_END;
+    }
 }
 
 enum pl_status sim_decode(struct pl_sim *sim, struct pl_diag *d)
@@ -55,13 +103,16 @@ enum pl_status sim_decode(struct pl_sim *sim, struct pl_diag *d)
         dec->valid = pl_isa_decode(img->code[pc], &dec->in, NULL) == PL_OK;
         if (!dec->valid)
             continue;
-        registers(dec, pl_isa_info((enum pl_op)dec->in.op));
+        const struct pl_op_info *info = pl_isa_info((enum pl_op)dec->in.op);
+        registers(dec, info);
+        dec->unit = (uint8_t)unit_of((enum pl_op)dec->in.op, info->unit);
         if (dec->in.op == PL_C_LOOP_START || dec->in.op == PL_C_LOOP_REG)
             stack[depth++] = pc;
         else if (dec->in.op == PL_C_LOOP_END && depth)
             sim->code[stack[--depth]].match = pc;
     }
     free(stack);
+    mark_layers(sim);
     return img->n_op < UINT16_MAX ? PL_OK : pl_fail(d, PL_EUNSUPPORTED, "more than 65534 operator ranges");
 }
 

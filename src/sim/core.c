@@ -89,8 +89,11 @@ enum pl_status pl_sim_new(const struct pl_arch *arch, const struct pl_image *img
     sim->loop = zeroed(arch->loop_depth, sizeof *sim->loop);
     sim->left = zeroed(LEFT_CACHE, sizeof *sim->left);
     sim->op_stats = zeroed(img->n_op + 1, sizeof *sim->op_stats);
+    sim->pc_stats = zeroed(img->n_code + 1, sizeof *sim->pc_stats);
     sim->stats.op = sim->op_stats;
     sim->stats.n_op = img->n_op + 1;
+    sim->stats.pc = sim->pc_stats;
+    sim->stats.n_pc = img->n_code;
     memcpy(sim->fpmem, img->fp, img->n_fp * sizeof *img->fp);
     if (img->n_int)
         memcpy(sim->intmem, img->intmem, img->n_int * sizeof *img->intmem);
@@ -123,8 +126,36 @@ void pl_sim_free(struct pl_sim *sim)
     free(sim->loop);
     free(sim->left);
     free(sim->op_stats);
+    free(sim->pc_stats);
+    free(sim->layer);
     free(sim->unfenced);
     free(sim);
+}
+
+/* A layer ends where the next begins, at the end mark, or with the run. */
+static void layer_edge(struct pl_sim *sim, enum layer_mark mark)
+{
+    struct pl_sim_stats *st = &sim->stats;
+    const struct pl_sim_layer now = {st->cycles, st->insns, st->hbm_read_bytes + st->hbm_write_bytes};
+    if (sim->in_layer) {
+        struct pl_sim_layer *l = &sim->layer[sim->at_layer];
+        l->cycles += now.cycles - sim->layer_start.cycles;
+        l->insns += now.insns - sim->layer_start.insns;
+        l->hbm_bytes += now.hbm_bytes - sim->layer_start.hbm_bytes;
+        sim->at_layer++;
+    }
+    sim->in_layer = mark == MARK_BEGIN;
+    sim->layer_start = now;
+    if (!sim->in_layer || sim->at_layer < st->n_layer)
+        return;
+    if (sim->at_layer == sim->cap_layer) {
+        sim->cap_layer = sim->cap_layer ? 2 * sim->cap_layer : 128;
+        sim->layer = realloc(sim->layer, sim->cap_layer * sizeof *sim->layer);
+        if (!sim->layer)
+            abort();
+        st->layer = sim->layer;
+    }
+    sim->layer[st->n_layer++] = (struct pl_sim_layer){0};
 }
 
 static enum pl_status one(struct pl_sim *sim)
@@ -132,6 +163,8 @@ static enum pl_status one(struct pl_sim *sim)
     const uint32_t pc = sim->pc;
     const struct decoded *dec = &sim->code[pc];
     struct touch t = {.class = PL_OPC_CTL, .tile_read = NO_TILE, .tile_write = NO_TILE};
+    if (dec->mark)
+        layer_edge(sim, dec->mark);
     if (!dec->valid)
         return sim_fault(sim, "word 0x%08X is no instruction", sim->img->code[pc]);
     if (sim->opt.max_insns && sim->stats.insns >= sim->opt.max_insns)
@@ -143,20 +176,22 @@ static enum pl_status one(struct pl_sim *sim)
     sim->gp[0] = 0;
     sim->fp[0] = 0;
     sim->stats.insns++;
-    sim->stats.insns_by_op[dec->in.op]++;
-    sim->stats.hbm_read_bytes += t.hbm_read;
-    sim->stats.hbm_write_bytes += t.hbm_write;
-    sim->stats.macs += t.macs;
-    sim->op_stats[dec->op_range].insns++;
-    sim->op_stats[dec->op_range].hbm_bytes += t.hbm_read + t.hbm_write;
-    uint64_t issued = 0, ended = 0;
-    if (sim->opt.timing)
-        sim_timing_step(sim, dec, &t, &issued, &ended);
-    if (sim->opt.trace) {
-        const struct pl_sim_retired r = {sim->seq, pc, sim->img->code[pc], dec->in, issued, issued, ended};
-        sim->opt.trace(sim->opt.trace_ctx, &r);
+    sim->pc_stats[pc].count++;
+    if (t.hbm_read + t.hbm_write) {
+        sim->stats.hbm_read_bytes += t.hbm_read;
+        sim->stats.hbm_write_bytes += t.hbm_write;
+        sim->op_stats[dec->op_range].hbm_bytes += t.hbm_read + t.hbm_write;
+        sim->loaded_m_bytes += dec->unit == PL_SIM_LOAD_M ? t.hbm_read : 0;
+        sim->loaded_v_bytes += dec->unit == PL_SIM_LOAD_V ? t.hbm_read : 0;
+        sim->stored_lanes += dec->unit == PL_SIM_STORE ? (uint64_t)t.read[0].count * sim->arch->vlen : 0;
     }
-    sim->seq++;
+    if (t.tile_read != NO_TILE)
+        sim_count_tile_use(sim, &t);
+    struct pl_sim_retired r = {.seq = sim->stats.insns - 1, .pc = pc, .word = sim->img->code[pc], .insn = dec->in};
+    if (sim->opt.timing)
+        sim_timing_step(sim, dec, &t, &r);
+    if (sim->opt.trace)
+        sim->opt.trace(sim->opt.trace_ctx, &r);
     if (sim->pc == pc)
         sim->pc++;
     else if (sim->pc == pc + 0x80000000u) /* a jump to itself, marked by control.c */
@@ -164,15 +199,8 @@ static enum pl_status one(struct pl_sim *sim)
     return PL_OK;
 }
 
-enum pl_status pl_sim_run(struct pl_sim *sim, uint32_t pc, enum pl_sim_stop *stop, struct pl_diag *d)
+static enum pl_status run_to_stop(struct pl_sim *sim, enum pl_sim_stop *stop)
 {
-    sim->d = d;
-    if (pc != UINT32_MAX) {
-        memset(sim->gp, 0, sizeof sim->gp);
-        memset(sim->fp, 0, sizeof sim->fp);
-        sim->n_loop = 0;
-        sim->pc = pc;
-    }
     while (sim->pc < sim->img->n_code) {
         const struct decoded *dec = &sim->code[sim->pc];
         PL_TRY(one(sim));
@@ -189,6 +217,43 @@ enum pl_status pl_sim_run(struct pl_sim *sim, uint32_t pc, enum pl_sim_stop *sto
     }
     *stop = PL_SIM_HALTED;
     return PL_OK;
+}
+
+/* What follows from the counts per instruction word. */
+static void finish_stats(struct pl_sim *sim)
+{
+    struct pl_sim_stats *st = &sim->stats;
+    memset(st->insns_by_op, 0, sizeof st->insns_by_op);
+    for (size_t i = 0; i < st->n_op; i++)
+        sim->op_stats[i].insns = 0;
+    for (size_t pc = 0; pc < st->n_pc; pc++)
+        if (sim->pc_stats[pc].count) {
+            st->insns_by_op[sim->code[pc].in.op] += sim->pc_stats[pc].count;
+            sim->op_stats[sim->code[pc].op_range].insns += sim->pc_stats[pc].count;
+        }
+    sim_count_events(sim);
+    if (sim->opt.timing)
+        sim_account_finish(sim);
+}
+
+enum pl_status pl_sim_run(struct pl_sim *sim, uint32_t pc, enum pl_sim_stop *stop, struct pl_diag *d)
+{
+    sim->d = d;
+    if (pc != UINT32_MAX) {
+        memset(sim->gp, 0, sizeof sim->gp);
+        memset(sim->fp, 0, sizeof sim->fp);
+        sim->n_loop = 0;
+        sim->pc = pc;
+        sim->at_layer = 0;
+        sim->in_layer = false;
+    }
+    const enum pl_status s = run_to_stop(sim, stop);
+    if (sim->opt.timing && s == PL_OK)
+        sim_timing_drain(sim);
+    if (sim->in_layer && s == PL_OK && *stop == PL_SIM_HALTED)
+        layer_edge(sim, MARK_END);
+    finish_stats(sim);
+    return s;
 }
 
 const struct pl_sim_stats *pl_sim_stats(const struct pl_sim *sim)

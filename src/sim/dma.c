@@ -155,6 +155,8 @@ static void prepare_tile(struct pl_sim *sim, struct tile *tile, const struct pl_
     const size_t mlen = sim->arch->mlen;
     tile->loaded = true;
     tile->generation++;
+    tile->use = sim_format_use(sim, f);
+    tile->format = *f;
     if (!sim->opt.functional)
         return;
     if (!tile->code)
@@ -163,7 +165,6 @@ static void prepare_tile(struct pl_sim *sim, struct tile *tile, const struct pl_
         tile->scale = malloc(mlen * mlen);
     if (!tile->code || !tile->scale)
         abort();
-    tile->format = *f;
 }
 
 /* Lanes behind n: zero codes; scale 0 for whole blocks that are missing. */

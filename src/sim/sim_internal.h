@@ -25,10 +25,18 @@ struct touch {
     uint64_t macs;
 };
 
+/* State shared by units beside registers, rows and tiles: FP and INT SRAM, address registers, control registers. */
+enum shared_state { SHARED_FPMEM, SHARED_INTMEM, SHARED_AREG, SHARED_CSR, SHARED_COUNT };
+
+enum layer_mark { MARK_NONE, MARK_BEGIN, MARK_END };
+
 struct decoded { /* one instruction word, ready to run */
     struct pl_insn in;
     uint16_t gp_src, gp_dst; /* bit masks */
     uint8_t fp_src, fp_dst;
+    uint8_t shared_src, shared_dst; /* bits of enum shared_state */
+    uint8_t unit;            /* enum pl_sim_unit */
+    uint8_t mark;            /* enum layer_mark */
     uint16_t op_range;       /* index into image->op; n_op = none */
     uint32_t match;          /* C_LOOP_START, C_LOOP_REG: pc of the C_LOOP_END */
     bool valid;
@@ -42,6 +50,7 @@ struct tile { /* one Matrix SRAM tile: codes and scales as loaded */
     struct pl_panel *panel[2];         /* [0] rows as vectors, [1] columns as vectors */
     const struct pl_mm_spec *spec[2];
     uint32_t panel_generation[2];
+    uint8_t use; /* index into stats.use */
     bool loaded;
 };
 
@@ -66,20 +75,50 @@ struct range {
     uint64_t begin, end;
 };
 
-struct dma { /* completion times of transfers in flight, a ring */
+/* When something is ready, and who makes it so: cycle << 3 | unit. Ordered as the cycles are. */
+typedef uint64_t stamp;
+static inline stamp stamp_of(uint64_t cyc, enum pl_sim_unit unit)
+{
+    return cyc << 3 | (uint64_t)unit;
+}
+static inline uint64_t stamp_cyc(stamp s)
+{
+    return s >> 3;
+}
+
+/* Stretches of work of one unit that are to be laid over the states of the front end: in order, apart from each other. */
+enum { MAX_SPANS = 16 };
+struct spans {
+    struct {
+        uint64_t from, to;
+    } s[MAX_SPANS]; /* a ring */
+    unsigned head, n;
+    bool open;                            /* the front end has passed the head's `from` */
+    uint64_t at_from[PL_SIM_CAUSE_COUNT]; /* open: states of the front end up to there */
+};
+
+struct engine { /* a DMA engine: completion times of its transfers in flight, a ring */
     uint64_t *done;
     unsigned n, head;
+    uint64_t busy_to; /* end of the last transfer: its busy time is the union of the transfers */
 };
 
 struct timing {
-    uint64_t gp[N_GP], fp[N_FP];
-    uint64_t *row_write, *row_read; /* per Vector SRAM row: last write done, last read done */
-    uint64_t *tile_write, *tile_read;
-    uint64_t fpmem, intmem, areg, csr; /* last write done */
-    uint64_t array_free, write_port_free, vector_free, scalar_free, acc_ready;
+    stamp gp[N_GP], fp[N_FP], shared[SHARED_COUNT];
+    stamp *row_write, *row_read; /* per Vector SRAM row: last write done, last read done */
+    stamp *tile_write, *tile_read;
+    uint64_t free[PL_SIM_UNIT_COUNT]; /* the unit takes the next operation; DMA engines have their ring */
+    uint64_t acc_ready;
     uint64_t issue, last_done, bus_free;
-    struct dma dma[3]; /* load M, load V, store */
+    struct engine engine[3]; /* load M, load V, store */
     uint64_t all_dma_done;
+    struct pl_latency latency[PL_OPC_COUNT]; /* of the classes whose latency depends on the machine alone */
+    uint64_t write_out[MAX_SPANS]; /* start times of the write-outs in the queue, a ring of arch->write_out_queue */
+    unsigned write_out_head;
+    struct spans spans[PL_SIM_UNIT_COUNT];
+    uint64_t next_edge;  /* the first edge of a span ahead of the front end */
+    uint64_t overlap[PL_SIM_UNIT_COUNT][PL_SIM_CAUSE_COUNT]; /* busy cycles by state of the front end */
+    uint64_t dma_busy[PL_SIM_UNIT_COUNT];
 };
 
 struct pl_sim {
@@ -117,7 +156,12 @@ struct pl_sim {
     struct timing t;
     struct pl_sim_stats stats;
     struct pl_sim_op_stats *op_stats;
-    uint64_t seq;
+    struct pl_sim_pc_stats *pc_stats;
+    struct pl_sim_layer *layer;
+    size_t cap_layer, at_layer; /* the layer being run */
+    bool in_layer;
+    struct pl_sim_layer layer_start;
+    uint64_t loaded_m_bytes, loaded_v_bytes, stored_lanes;
     struct pl_diag *d; /* of the run at hand */
 };
 
@@ -146,7 +190,38 @@ void sim_matrix_fini(struct pl_sim *sim);
 /* timing.c */
 void sim_timing_init(struct pl_sim *sim);
 void sim_timing_fini(struct pl_sim *sim);
-void sim_timing_step(struct pl_sim *sim, const struct decoded *dec, const struct touch *t, uint64_t *issued,
-                     uint64_t *ended);
+/* Fills the cycles of *r. */
+void sim_timing_step(struct pl_sim *sim, const struct decoded *dec, const struct touch *t, struct pl_sim_retired *r);
+/* Wait until everything is done: the end of a run, C_HALT, C_BREAK. */
+void sim_timing_drain(struct pl_sim *sim);
+
+/* account.c: which unit was busy in which state of the front end */
+void sim_account_edges(struct timing *t, const uint64_t *stall_cyc, uint64_t at, enum pl_sim_cause why);
+void sim_account_busy(struct timing *t, enum pl_sim_unit unit, uint64_t now, uint64_t from, uint64_t to);
+void sim_account_finish(struct pl_sim *sim);
+
+/* memory.c: transfers between HBM and the SRAMs */
+void sim_memory_init(struct pl_sim *sim);
+void sim_memory_fini(struct pl_sim *sim);
+/* Start a transfer at `at`; returns when its last byte has arrived, and when its source has been read. */
+uint64_t sim_memory_transfer(struct pl_sim *sim, enum pl_sim_unit unit, const struct touch *x, uint64_t at, uint64_t *read_done);
+/* Why data of an engine was not there between `from` and `to`. */
+enum pl_sim_cause sim_memory_cause(const struct pl_sim *sim, uint64_t from, uint64_t to);
+
+/* events.c: what will cost energy, from the counts per instruction word */
+void sim_count_events(struct pl_sim *sim);
+/* Products against tiles, by the tiles' format. */
+static inline void sim_count_tile_use(struct pl_sim *sim, const struct touch *x)
+{
+    struct pl_sim_format_use *u = &sim->stats.use[sim->tile[x->tile_read].use];
+    if (x->class == PL_OPC_BMM)
+        u->batched++;
+    else if (x->class == PL_OPC_MV)
+        u->vector++;
+    else
+        u->matrix++;
+}
+/* Index of a format in stats.use; formats beyond the last share its place. */
+uint8_t sim_format_use(struct pl_sim *sim, const struct pl_format *f);
 enum pl_status sim_decode(struct pl_sim *sim, struct pl_diag *d);
 #endif

@@ -1,17 +1,15 @@
-/* timing.c - cycles: in-order issue against a scoreboard of units, registers, SRAM rows and tiles; background DMA.
+/* timing.c - cycles: in-order issue against a scoreboard of units, ports, registers, SRAM rows and tiles.
  *
  * One instruction issues per cycle. It waits until its operands are there, its unit takes it, and its result cannot
- * overtake an older access to the same place. HBM is a bus of a given bandwidth with a latency behind it. */
+ * overtake an older access to the same place; the condition met last is the cause of the wait. doc/timing.md. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 
 #include "sim_internal.h"
 
-enum wait { WAIT_NONE, WAIT_OPERAND, WAIT_UNIT, WAIT_DMA, WAIT_FENCE };
-
-static uint64_t *cycles(size_t n)
+static stamp *stamps(size_t n)
 {
-    uint64_t *p = calloc(n, sizeof *p);
+    stamp *p = calloc(n, sizeof *p);
     if (!p)
         abort();
     return p;
@@ -20,14 +18,14 @@ static uint64_t *cycles(size_t n)
 void sim_timing_init(struct pl_sim *sim)
 {
     struct timing *t = &sim->t;
-    t->row_write = cycles(sim->arch->vector_rows);
-    t->row_read = cycles(sim->arch->vector_rows);
-    t->tile_write = cycles(sim->arch->matrix_tiles);
-    t->tile_read = cycles(sim->arch->matrix_tiles);
-    for (unsigned i = 0; i < 3; i++) {
-        t->dma[i].n = sim->arch->outstanding;
-        t->dma[i].done = cycles(t->dma[i].n);
-    }
+    t->row_write = stamps(sim->arch->vector_rows);
+    t->row_read = stamps(sim->arch->vector_rows);
+    t->tile_write = stamps(sim->arch->matrix_tiles);
+    t->tile_read = stamps(sim->arch->matrix_tiles);
+    t->next_edge = UINT64_MAX;
+    for (unsigned c = 0; c < PL_OPC_COUNT; c++)
+        t->latency[c] = pl_arch_latency(sim->arch, (enum pl_op_class)c, 1);
+    sim_memory_init(sim);
 }
 
 void sim_timing_fini(struct pl_sim *sim)
@@ -36,92 +34,123 @@ void sim_timing_fini(struct pl_sim *sim)
     free(sim->t.row_read);
     free(sim->t.tile_write);
     free(sim->t.tile_read);
-    for (unsigned i = 0; i < 3; i++)
-        free(sim->t.dma[i].done);
+    sim_memory_fini(sim);
 }
 
-const char *pl_sim_unit_name(enum pl_sim_unit u)
-{
-    static const char *const name[] = {"matrix", "vector", "scalar", "load_m", "load_v", "store", "control"};
-    return name[u];
-}
-
+/* ---- when it may issue ---- */
 struct issue {
     uint64_t at;
-    enum wait why;
+    enum pl_sim_cause why;
+    bool on_load; /* why: data of an engine; memory.c knows more */
 };
 
-static void wait_until(struct issue *w, uint64_t cyc, enum wait why)
+static void wait_until(struct issue *w, uint64_t cyc, enum pl_sim_cause why)
 {
     if (cyc > w->at) {
         w->at = cyc;
         w->why = why;
+        w->on_load = false;
     }
 }
 
-static uint64_t latest(const uint64_t *done, const struct rows *r)
+/* Until the producer has written. */
+static void wait_for(struct issue *w, stamp s)
 {
-    uint64_t m = 0;
+    static const enum pl_sim_cause by_unit[PL_SIM_UNIT_COUNT] = {
+        [PL_SIM_MATRIX] = PL_SIM_MATRIX_CAUSE, [PL_SIM_WRITE_OUT] = PL_SIM_MATRIX_CAUSE, [PL_SIM_VECTOR] = PL_SIM_VECTOR_CAUSE,
+        [PL_SIM_SCALAR] = PL_SIM_SCALAR_CAUSE, [PL_SIM_CONTROL] = PL_SIM_SCALAR_CAUSE};
+    const uint64_t cyc = stamp_cyc(s);
+    if (cyc <= w->at)
+        return;
+    const unsigned unit = s & 7;
+    w->at = cyc;
+    w->why = by_unit[unit];
+    w->on_load = unit >= PL_SIM_LOAD_M && unit <= PL_SIM_STORE;
+}
+
+static stamp latest(const stamp *done, const struct rows *r)
+{
+    stamp m = 0;
     for (uint32_t i = 0; i < r->count; i++)
         for (uint32_t k = 0; k < r->width; k++) {
-            const uint64_t v = done[r->first + i * r->stride + k];
+            const stamp v = done[r->first + i * r->stride + k];
             m = v > m ? v : m;
         }
     return m;
 }
 
-static void mark(uint64_t *done, const struct rows *r, uint64_t cyc)
+static void mark(stamp *done, const struct rows *r, stamp s)
 {
     for (uint32_t i = 0; i < r->count; i++)
         for (uint32_t k = 0; k < r->width; k++) {
-            uint64_t *v = &done[r->first + i * r->stride + k];
-            *v = cyc > *v ? cyc : *v;
+            stamp *v = &done[r->first + i * r->stride + k];
+            *v = s > *v ? s : *v;
         }
 }
 
-static void wait_registers(struct pl_sim *sim, const struct decoded *dec, struct issue *w)
+static void wait_registers(const struct timing *t, const struct decoded *dec, struct issue *w)
 {
-    struct timing *t = &sim->t;
     for (unsigned m = dec->gp_src | dec->gp_dst; m; m &= m - 1)
-        wait_until(w, t->gp[__builtin_ctz(m)], WAIT_OPERAND);
+        wait_for(w, t->gp[__builtin_ctz(m)]);
     for (unsigned m = dec->fp_src | dec->fp_dst; m; m &= m - 1)
-        wait_until(w, t->fp[__builtin_ctz(m)], WAIT_OPERAND);
-    const uint32_t effects = pl_isa_info((enum pl_op)dec->in.op)->effects;
-    if (effects & (PL_R_FPMEM | PL_W_FPMEM))
-        wait_until(w, t->fpmem, WAIT_OPERAND);
-    if (effects & (PL_R_INTMEM | PL_W_INTMEM))
-        wait_until(w, t->intmem, WAIT_OPERAND);
-    if (effects & PL_R_AREG)
-        wait_until(w, t->areg, WAIT_OPERAND);
-    if (effects & PL_R_CSR)
-        wait_until(w, t->csr, WAIT_OPERAND);
+        wait_for(w, t->fp[__builtin_ctz(m)]);
+    for (unsigned m = dec->shared_src | dec->shared_dst; m; m &= m - 1)
+        wait_for(w, t->shared[__builtin_ctz(m)]);
 }
 
 /* A new write must end after older writes and reads of the same place. */
-static void wait_overtake(struct issue *w, uint64_t older, uint64_t result_cyc)
+static void wait_overtake(struct issue *w, stamp older, uint64_t result_cyc)
 {
-    if (older >= result_cyc)
-        wait_until(w, older - result_cyc + 1, WAIT_OPERAND);
+    if (stamp_cyc(older) >= result_cyc)
+        wait_until(w, stamp_cyc(older) - result_cyc + 1, PL_SIM_REUSE_CAUSE);
 }
 
-static void wait_memories(struct pl_sim *sim, const struct touch *x, uint64_t result_cyc, struct issue *w)
+static void wait_memories(const struct timing *t, const struct touch *x, uint64_t result_cyc, struct issue *w)
 {
-    struct timing *t = &sim->t;
     for (unsigned i = 0; i < x->n_read; i++)
-        wait_until(w, latest(t->row_write, &x->read[i]), WAIT_OPERAND);
+        wait_for(w, latest(t->row_write, &x->read[i]));
     if (x->write.count) {
         wait_overtake(w, latest(t->row_write, &x->write), result_cyc);
         wait_overtake(w, latest(t->row_read, &x->write), result_cyc);
     }
     if (x->tile_read != NO_TILE)
-        wait_until(w, t->tile_write[x->tile_read], WAIT_DMA);
-    for (uint32_t i = 0; x->tile_write != NO_TILE && i < x->tiles; i++)
-        wait_until(w, t->tile_read[x->tile_write + i], WAIT_UNIT);
+        wait_for(w, t->tile_write[x->tile_read]);
+    for (uint32_t i = 0; x->tile_write != NO_TILE && i < x->tiles; i++) {
+        wait_until(w, stamp_cyc(t->tile_read[x->tile_write + i]), PL_SIM_REUSE_CAUSE);
+        wait_until(w, stamp_cyc(t->tile_write[x->tile_write + i]), PL_SIM_REUSE_CAUSE);
+    }
 }
 
-static void mark_memories(struct pl_sim *sim, const struct touch *x, uint64_t read_done, uint64_t end)
+static bool is_dma(unsigned unit)
 {
-    struct timing *t = &sim->t;
+    return unit >= PL_SIM_LOAD_M && unit <= PL_SIM_STORE;
+}
+
+static void wait_unit(const struct timing *t, unsigned unit, struct issue *w)
+{
+    if (is_dma(unit)) {
+        const struct engine *q = &t->engine[unit - PL_SIM_LOAD_M];
+        wait_until(w, q->done[q->head], PL_SIM_QUEUE_CAUSE);
+    } else if (unit == PL_SIM_WRITE_OUT) { /* a place in the queue */
+        wait_until(w, t->write_out[t->write_out_head], PL_SIM_PORT_CAUSE);
+    } else if (unit != PL_SIM_CONTROL) {
+        wait_until(w, t->free[unit], PL_SIM_UNIT_CAUSE);
+    }
+}
+
+/* ---- what it occupies ---- */
+static void mark_registers(struct timing *t, const struct decoded *dec, stamp s)
+{
+    for (unsigned m = dec->gp_dst; m; m &= m - 1)
+        t->gp[__builtin_ctz(m)] = s;
+    for (unsigned m = dec->fp_dst; m; m &= m - 1)
+        t->fp[__builtin_ctz(m)] = s;
+    for (unsigned m = dec->shared_dst; m; m &= m - 1)
+        t->shared[__builtin_ctz(m)] = s;
+}
+
+static void mark_memories(struct timing *t, const struct touch *x, stamp read_done, stamp end)
+{
     for (unsigned i = 0; i < x->n_read; i++)
         mark(t->row_read, &x->read[i], read_done);
     if (x->write.count)
@@ -132,158 +161,95 @@ static void mark_memories(struct pl_sim *sim, const struct touch *x, uint64_t re
         t->tile_write[x->tile_write + i] = end;
 }
 
-static void mark_registers(struct pl_sim *sim, const struct decoded *dec, uint64_t end)
+/* A write-out waits for its sums and for the port, while the front end goes on. */
+static uint64_t queue_write_out(struct pl_sim *sim, uint64_t at)
 {
     struct timing *t = &sim->t;
-    for (unsigned m = dec->gp_dst & ~1u; m; m &= m - 1)
-        t->gp[__builtin_ctz(m)] = end;
-    for (unsigned m = dec->fp_dst & ~1u; m; m &= m - 1)
-        t->fp[__builtin_ctz(m)] = end;
-    const uint32_t effects = pl_isa_info((enum pl_op)dec->in.op)->effects;
-    if (effects & PL_W_FPMEM)
-        t->fpmem = end;
-    if (effects & PL_W_INTMEM)
-        t->intmem = end;
-    if (effects & PL_W_AREG)
-        t->areg = end;
-    if (effects & PL_W_CSR)
-        t->csr = end;
+    uint64_t start = t->acc_ready > at ? t->acc_ready : at;
+    start = t->free[PL_SIM_WRITE_OUT] > start ? t->free[PL_SIM_WRITE_OUT] : start;
+    t->write_out[t->write_out_head] = start;
+    t->write_out_head = t->write_out_head + 1 == sim->arch->write_out_queue ? 0 : t->write_out_head + 1;
+    return start;
 }
 
-/* A background transfer: returns when its last byte has arrived. */
-static uint64_t transfer(struct pl_sim *sim, enum pl_sim_unit unit, const struct touch *x, uint64_t at, uint64_t *read_done)
+/* Occupy the unit from the issue cycle `at`; returns the end. */
+static uint64_t run_unit(struct pl_sim *sim, const struct decoded *dec, const struct touch *x, struct pl_latency lat,
+                         uint64_t at, uint64_t *started, uint64_t *read_done)
 {
     struct timing *t = &sim->t;
-    struct dma *q = &t->dma[unit - PL_SIM_LOAD_M];
-    const uint64_t busy = pl_arch_hbm_cycles(sim->arch, x->hbm_read + x->hbm_write);
-    const uint64_t begin = t->bus_free > at ? t->bus_free : at;
-    const uint64_t end = busy ? begin + busy + sim->arch->hbm_latency : at + 1;
-    if (busy)
-        t->bus_free = begin + busy;
-    *read_done = begin + busy;
-    q->done[q->head] = end;
-    q->head = (q->head + 1) % q->n;
-    t->all_dma_done = end > t->all_dma_done ? end : t->all_dma_done;
-    sim->stats.busy_cyc[unit] += busy;
-    return end;
-}
-
-static enum pl_sim_unit unit_of(const struct decoded *dec)
-{
-    switch (dec->in.op) {
-    case PL_H_PREFETCH_M:
-    case PL_H_LOAD_M:
-        return PL_SIM_LOAD_M;
-    case PL_H_PREFETCH_V:
-    case PL_H_LOAD_V:
-        return PL_SIM_LOAD_V;
-    case PL_H_STORE_V:
-    case PL_H_SAVE_V:
-        return PL_SIM_STORE;
-    default:
-        break;
-    }
-    switch (pl_isa_info((enum pl_op)dec->in.op)->unit) {
-    case PL_UNIT_MAT:
-        return PL_SIM_MATRIX;
-    case PL_UNIT_VEC:
-        return PL_SIM_VECTOR;
-    case PL_UNIT_SCA:
-        return PL_SIM_SCALAR;
-    default:
-        return PL_SIM_CONTROL;
-    }
-}
-
-static bool is_write_out(const struct touch *x)
-{
-    return x->class == PL_OPC_MM_WO || x->class == PL_OPC_MV_WO;
-}
-
-static void wait_unit(struct pl_sim *sim, enum pl_sim_unit unit, const struct touch *x, struct issue *w)
-{
-    struct timing *t = &sim->t;
+    const unsigned unit = dec->unit;
+    uint64_t start = *started = at;
+    if (is_dma(unit))
+        return sim_memory_transfer(sim, (enum pl_sim_unit)unit, x, at, read_done);
+    if (unit == PL_SIM_WRITE_OUT)
+        start = *started = queue_write_out(sim, at);
+    const uint64_t end = start + lat.result_cyc;
+    *read_done = start + lat.issue_cyc;
+    t->free[unit] = start + lat.issue_cyc;
     if (unit == PL_SIM_MATRIX)
-        wait_until(w, is_write_out(x) ? t->write_port_free : t->array_free, WAIT_UNIT);
-    else if (unit == PL_SIM_VECTOR)
-        wait_until(w, t->vector_free, WAIT_UNIT);
-    else if (unit == PL_SIM_SCALAR)
-        wait_until(w, t->scalar_free, WAIT_UNIT);
-    else if (unit != PL_SIM_CONTROL)
-        wait_until(w, t->dma[unit - PL_SIM_LOAD_M].done[t->dma[unit - PL_SIM_LOAD_M].head], WAIT_DMA);
-}
-
-/* Occupy the unit from `at`; returns the end. */
-static uint64_t run_unit(struct pl_sim *sim, enum pl_sim_unit unit, const struct touch *x, struct pl_latency lat,
-                         uint64_t at, uint64_t *read_done)
-{
-    struct timing *t = &sim->t;
-    uint64_t end = at + lat.result_cyc;
-    *read_done = at + lat.issue_cyc;
-    if (unit >= PL_SIM_LOAD_M && unit <= PL_SIM_STORE)
-        return transfer(sim, unit, x, at, read_done);
-    if (unit == PL_SIM_MATRIX && is_write_out(x)) {
-        end = (t->acc_ready > at ? t->acc_ready : at) + lat.result_cyc;
-        t->write_port_free = at + lat.issue_cyc;
-        return end;
-    }
-    if (unit == PL_SIM_MATRIX) {
-        t->array_free = at + lat.issue_cyc;
         t->acc_ready = end;
-    } else if (unit == PL_SIM_VECTOR) {
-        t->vector_free = at + lat.issue_cyc;
-    } else if (unit == PL_SIM_SCALAR) {
-        t->scalar_free = at + lat.issue_cyc;
-    }
-    sim->stats.busy_cyc[unit] += lat.issue_cyc;
+    if (x->class == PL_OPC_BMM) /* fused with its write-out */
+        t->free[PL_SIM_WRITE_OUT] = end;
+    sim_account_busy(t, (enum pl_sim_unit)unit, at, start, start + lat.issue_cyc);
+    sim->op_stats[dec->op_range].busy_cyc[unit] += lat.issue_cyc;
     return end;
 }
 
-static void count_wait(struct pl_sim *sim, const struct issue *w, uint64_t free_slot)
-{
-    const uint64_t n = w->at - free_slot;
-    switch (w->why) {
-    case WAIT_OPERAND:
-        sim->stats.stall_operand_cyc += n;
-        break;
-    case WAIT_UNIT:
-        sim->stats.stall_unit_cyc += n;
-        break;
-    case WAIT_DMA:
-        sim->stats.stall_dma_cyc += n;
-        break;
-    case WAIT_FENCE:
-        sim->stats.stall_fence_cyc += n;
-        break;
-    default:
-        break;
-    }
-}
-
-void sim_timing_step(struct pl_sim *sim, const struct decoded *dec, const struct touch *x, uint64_t *issued,
-                     uint64_t *ended)
+/* The front end moves from t->issue to `at`, waiting for `why`. */
+static void pass_time(struct pl_sim *sim, uint64_t at, enum pl_sim_cause why, uint16_t op_range)
 {
     struct timing *t = &sim->t;
-    const enum pl_sim_unit unit = unit_of(dec);
-    const struct pl_latency lat = pl_arch_latency(sim->arch, x->class, x->blocks);
-    struct issue w = {t->issue, WAIT_NONE};
-    wait_registers(sim, dec, &w);
-    wait_memories(sim, x, lat.result_cyc, &w);
-    wait_unit(sim, unit, x, &w);
-    if (dec->in.op == PL_C_FENCE)
-        wait_until(&w, t->all_dma_done, WAIT_FENCE);
-    count_wait(sim, &w, t->issue);
+    const uint64_t n = at - t->issue;
+    if (t->next_edge < at)
+        sim_account_edges(t, sim->stats.stall_cyc, at, why);
+    sim->stats.stall_cyc[why] += n;
+    sim->op_stats[op_range].stall_cyc[why] += n;
+    t->issue = at;
+}
 
-    uint64_t read_done;
-    const uint64_t end = run_unit(sim, unit, x, lat, w.at, &read_done);
-    mark_memories(sim, x, read_done, end);
-    mark_registers(sim, dec, end);
-    /* Cycles up to the next issue slot, and what runs on behind the last issue, belong to this operator. */
+/* Cycles up to the next issue slot, and what runs on behind the last issue, belong to the operator. */
+static void count_cycles(struct pl_sim *sim, uint16_t op_range)
+{
+    const struct timing *t = &sim->t;
     const uint64_t before = sim->stats.cycles;
-    t->issue = w.at + 1;
-    t->last_done = end > t->last_done ? end : t->last_done;
     sim->stats.cycles = t->last_done > t->issue ? t->last_done : t->issue;
-    sim->op_stats[dec->op_range].cycles += sim->stats.cycles - before;
-    *issued = w.at;
-    *ended = end;
+    sim->op_stats[op_range].cycles += sim->stats.cycles - before;
+}
+
+void sim_timing_step(struct pl_sim *sim, const struct decoded *dec, const struct touch *x, struct pl_sim_retired *r)
+{
+    struct timing *t = &sim->t;
+    const bool by_shape = x->blocks && x->class != PL_OPC_CTL;
+    const struct pl_latency lat = by_shape ? pl_arch_latency(sim->arch, x->class, x->blocks) : t->latency[x->class];
+    struct issue w = {.at = t->issue, .why = PL_SIM_ISSUE_CAUSE};
+    wait_registers(t, dec, &w);
+    wait_memories(t, x, is_dma(dec->unit) ? 0 : lat.result_cyc, &w);
+    wait_unit(t, dec->unit, &w);
+    if (dec->in.op == PL_C_FENCE)
+        wait_until(&w, t->all_dma_done, PL_SIM_FENCE_CAUSE);
+    if (w.at > t->issue) {
+        if (w.on_load)
+            w.why = sim_memory_cause(sim, t->issue, w.at);
+        sim->pc_stats[dec - sim->code].stall_cyc += w.at - t->issue;
+        pass_time(sim, w.at, w.why, dec->op_range);
+    }
+    uint64_t read_done;
+    const uint64_t end = run_unit(sim, dec, x, lat, w.at, &r->start_cyc, &read_done);
+    const stamp by = stamp_of(end, (enum pl_sim_unit)dec->unit);
+    mark_memories(t, x, stamp_of(read_done, (enum pl_sim_unit)dec->unit), by);
+    mark_registers(t, dec, by);
+    pass_time(sim, w.at + 1, PL_SIM_ISSUE_CAUSE, dec->op_range);
+    t->last_done = end > t->last_done ? end : t->last_done;
+    count_cycles(sim, dec->op_range);
+    r->issue_cyc = w.at;
+    r->end_cyc = end;
+}
+
+void sim_timing_drain(struct pl_sim *sim)
+{
+    struct timing *t = &sim->t;
+    if (t->last_done > t->issue)
+        pass_time(sim, t->last_done, PL_SIM_DRAIN_CAUSE, (uint16_t)sim->img->n_op);
+    count_cycles(sim, (uint16_t)sim->img->n_op);
+    sim_account_edges(t, sim->stats.stall_cyc, t->issue + 1, PL_SIM_DRAIN_CAUSE);
 }

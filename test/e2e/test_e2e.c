@@ -62,6 +62,38 @@ static void same_bits(const struct combo *c, const char *phase, size_t first, co
                      first + i / vocab, i % vocab, (double)got[i], (double)want[i]);
 }
 
+static void every_cycle_is_accounted_for(const struct pl_sim_stats *st)
+{
+    uint64_t ops = 0, insns = 0, front = 0;
+    for (size_t i = 0; i < st->n_op; i++) {
+        ops += st->op[i].cycles;
+        insns += st->op[i].insns;
+    }
+    for (unsigned c = 0; c < PL_SIM_CAUSE_COUNT; c++) {
+        uint64_t of_ops = 0;
+        for (size_t i = 0; i < st->n_op; i++)
+            of_ops += st->op[i].stall_cyc[c];
+        assert_int_equal(of_ops, st->stall_cyc[c]);
+        front += st->stall_cyc[c];
+    }
+    assert_int_equal(ops, st->cycles);
+    assert_int_equal(front, st->cycles);
+    assert_int_equal(insns, st->insns);
+    assert_int_equal(st->stall_cyc[PL_SIM_ISSUE_CAUSE], st->insns); /* one instruction a cycle */
+    for (unsigned u = 0; u < PL_SIM_UNIT_COUNT; u++) {
+        uint64_t unit = st->busy_cyc[u];
+        for (unsigned c = 0; c < PL_SIM_CAUSE_COUNT; c++)
+            unit += st->idle_cyc[u][c];
+        assert_int_equal(unit, st->cycles);
+    }
+    for (unsigned u = PL_SIM_MATRIX; u <= PL_SIM_SCALAR; u++) {
+        uint64_t of_ops = 0;
+        for (size_t i = 0; i < st->n_op; i++)
+            of_ops += st->op[i].busy_cyc[u];
+        assert_int_equal(of_ops, st->busy_cyc[u]);
+    }
+}
+
 static void check_combo(const char *model, const struct combo *c)
 {
     struct setup s;
@@ -85,10 +117,7 @@ static void check_combo(const char *model, const struct combo *c)
         assert_int_equal(next, pl_nn_argmax(want, s.vocab));
     }
     const struct pl_sim_stats *st = pl_sim_stats(pl_host_sim(s.host));
-    uint64_t sum = 0;
-    for (size_t i = 0; i < st->n_op; i++)
-        sum += st->op[i].cycles;
-    assert_int_equal(sum, st->cycles); /* every cycle belongs to an operator */
+    every_cycle_is_accounted_for(st);
     assert_false(st->sticky_nan);
     print_message("%-13s %-14s %-14s %-14s %u + %u tokens: %zu logits equal\n", c->machine, c->weight, c->act, c->kv, c->prompt,
                   c->decode, total * s.vocab);
