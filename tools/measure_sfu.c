@@ -29,6 +29,8 @@ static double nearest(struct pl_minifloat f, double x)
     const int bias = (1 << (f.exp_bits - 1)) - 1;
     if (x == 0 || !isfinite(x))
         return x;
+    if (fabs(x) < ldexp(1, -1 - bias)) /* far below the smallest normal: no ulp to speak of */
+        return copysign(0, x);
     const double ulp = ulp_of(x, f.man_bits), y = nearbyint(x / ulp) * ulp;
     if (fabs(y) > ldexp(2 - ldexp(1, -f.man_bits), bias))
         return copysign(INFINITY, x);
