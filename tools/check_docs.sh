@@ -1,8 +1,8 @@
 #!/bin/sh
 # check_docs.sh ROOT PLENA - what the documents name exists: relative links, paths of the repository, and in code blocks
 # and code spans every `plena COMMAND` and its --options, by plena COMMAND --help.
+plena=$(cd "$(dirname "$2")" && pwd)/$(basename "$2") || exit 2
 cd "$1" || exit 2
-plena=$2
 tmp=$(mktemp -d) || exit 2
 trap 'rm -rf "$tmp"' EXIT
 bad=$tmp/bad
