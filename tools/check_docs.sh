@@ -34,7 +34,7 @@ for f in $docs; do
       function emit(text,   w, n, i, out) {
           sub(/[|;&#<>].*/, "", text); sub(/^[$] */, "", text)
           n = split(text, w, /[ \t]+/)
-          if (w[1] !~ /^([^ ]*\/)?plena$/ || n < 2) return
+          if (w[1] !~ /^([^ ]*\/)?plena$/ || w[2] !~ /^(--)?[a-zA-Z]+$/) return
           out = file " " w[2]
           for (i = 3; i <= n; i++) {
               gsub(/[][,.]/, "", w[i])

@@ -11,7 +11,8 @@ static const char *special(const struct pl_format *f)
     return f->kind == PL_FORMAT_MXINT ? "none" : name[f->elem.special];
 }
 
-/* Accumulator width against `right` at BLEN 32 with 12 guard bits; "-" when it does not fit 64 bits. */
+/* Accumulator width against `right` at BLEN 32 with 12 guard bits; "-" when it does not fit 64
+ * bits. */
 static void acc_bits(const struct pl_format *left, const char *right)
 {
     struct pl_format r;
@@ -25,10 +26,12 @@ static void acc_bits(const struct pl_format *left, const char *right)
 
 int main(void)
 {
-    static const char *const spelling[] = {"mxint8",     "mxint4",     "mxint2",     "mxfp4_e2m1", "mxfp4_e1m2", "mxfp6_e2m3",
-                                           "mxfp6_e3m2", "mxfp8_e3m4", "mxfp8_e4m3", "mxfp8_e5m2", "bf16",       "fp16",
+    static const char *const spelling[] = {"mxint8",     "mxint4",     "mxint2",     "mxfp4_e2m1",
+                                           "mxfp4_e1m2", "mxfp6_e2m3", "mxfp6_e3m2", "mxfp8_e3m4",
+                                           "mxfp8_e4m3", "mxfp8_e5m2", "bf16",       "fp16",
                                            "e8m10",      "e5m6"};
-    printf("| format | bits | bias | smallest | largest | special codes | v bits | frac | own e | k-run | Aw |\n"
+    printf("| format | bits | bias | smallest | largest | special codes | v bits | frac | own e | "
+           "k-run | Aw |\n"
            "|---|---|---|---|---|---|---|---|---|---|---|\n");
     for (size_t i = 0; i < PL_COUNT(spelling); i++) {
         struct pl_format f;
@@ -41,9 +44,10 @@ int main(void)
         if (is_int)
             printf("- | %g | %g", step, ((1 << (f.int_bits - 1)) - 1) * step);
         else
-            printf("%d | %.4g | %.6g", (1 << (f.elem.exp_bits - 1)) - 1, (double)pl_minifloat_decode(f.elem, 1),
-                   (double)pl_minifloat_max(f.elem));
-        printf(" | %s | %u | %d | %s |", special(&f), e.width, e.frac, e.group > 1 ? "block" : "element");
+            printf("%d | %.4g | %.6g", (1 << (f.elem.exp_bits - 1)) - 1,
+                   (double)pl_minifloat_decode(f.elem, 1), (double)pl_minifloat_max(f.elem));
+        printf(" | %s | %u | %d | %s |", special(&f), e.width, e.frac,
+               e.group > 1 ? "block" : "element");
         acc_bits(&f, spelling[i]);
         printf("\n");
     }

@@ -1,4 +1,5 @@
-/* gen_isa_md.c - prints the instruction table of doc/isa.md from isa.def and the operand formats. */
+/* gen_isa_md.c - prints the instruction table of doc/isa.md from isa.def and the operand formats.
+ */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <ctype.h>
 #include <stdio.h>
@@ -41,7 +42,8 @@ static void operand(const struct operand *o, const char *format, unsigned k, con
 
 static void effects(uint32_t e, unsigned bit)
 {
-    static const char *const what[] = {"gp", "f", "a", "csr", "vsram", "msram", "acc", "fpmem", "intmem", "hbm", "pc"};
+    static const char *const what[] = {"gp",  "f",     "a",      "csr", "vsram", "msram",
+                                       "acc", "fpmem", "intmem", "hbm", "pc"};
     const char *sep = "";
     for (unsigned k = 0; k < sizeof what / sizeof what[0]; k++)
         if (e >> (2 * k) & bit) {
@@ -52,8 +54,7 @@ static void effects(uint32_t e, unsigned bit)
 
 static void meaning(const char *s)
 {
-    for (; *s; s++)
-        {
+    for (; *s; s++) {
         static const char plain[] = "|*_";
         if (*s == '<')
             printf("&lt;");
@@ -64,7 +65,8 @@ static void meaning(const char *s)
 
 int main(void)
 {
-    static const char head[] = "| op | mnemonic | operands | unit | reads | writes | meaning |\n|---|---|---|---|---|---|---|\n";
+    static const char head[] = "| op | mnemonic | operands | unit | reads | writes | meaning "
+                               "|\n|---|---|---|---|---|---|---|\n";
     fputs(head, stdout);
     for (unsigned op = 0; op < PL_OP_COUNT; op++) {
         const struct op_row *row = &op_row[op];

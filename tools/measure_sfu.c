@@ -2,8 +2,8 @@
  *
  *   measure_sfu        vector exp and reciprocal, every finite value of each vector format
  *   measure_sfu f32    scalar exp, every binary32 of magnitude below 128 (about a minute)
- * An error is counted in units in the last place (ulp) of the exact result; results that over- or underflow are compared
- * with the rounded exact result instead. */
+ * An error is counted in units in the last place (ulp) of the exact result; results that over- or
+ * underflow are compared with the rounded exact result instead. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <stdio.h>
@@ -13,7 +13,8 @@
 
 struct tally {
     double worst;
-    unsigned long n, missed, edge; /* results; not the nearest; over- or underflow where the nearest does not, or so */
+    unsigned long n, missed,
+        edge; /* results; not the nearest; over- or underflow where the nearest does not, or so */
 };
 
 static double ulp_of(double x, int man_bits)
@@ -91,17 +92,20 @@ static void scalar_exp(void)
         missed += t.missed;
         edge += t.edge;
     }
-    printf("| f32 | %lu | %.4f | %.2f %% | %lu |\n", n, worst, 100.0 * (double)missed / (double)n, edge);
+    printf("| f32 | %lu | %.4f | %.2f %% | %lu |\n", n, worst, 100.0 * (double)missed / (double)n,
+           edge);
 }
 
 int main(int argc, char **argv)
 {
-    static const unsigned formats[][2] = {{8, 7}, {5, 10}, {6, 9}, {8, 10}, {5, 6}, {6, 5}, {4, 7}, {5, 4}, {4, 4}};
+    static const unsigned formats[][2] = {{8, 7}, {5, 10}, {6, 9}, {8, 10}, {5, 6},
+                                          {6, 5}, {4, 7},  {5, 4}, {4, 4}};
     if (argc > 1 && !strcmp(argv[1], "f32")) {
         scalar_exp();
         return 0;
     }
-    printf("| format | values | exp: largest error, ulp | not the nearest | wrong over- or underflow | reciprocal: largest "
+    printf("| format | values | exp: largest error, ulp | not the nearest | wrong over- or "
+           "underflow | reciprocal: largest "
            "error, ulp | not the nearest |\n|---|---|---|---|---|---|---|\n");
     for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++)
         vector_format(formats[i][0], formats[i][1]);
