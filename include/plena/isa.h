@@ -66,7 +66,7 @@ enum pl_status pl_asm_read_mem(struct pl_arena *a, const struct pl_source *src, 
 void pl_dis_text(const uint32_t *code, size_t n, bool with_pc, struct pl_buf *out);
 
 /* Static rules on a program: every word decodes, loops nest by register and do not overlap, no loop counter is
- * written in its body, register indices exist (f0-f7), batched products are followed by their write-out, code ends in
- * C_HALT or is a plain sequence. The first violation is reported with its pc. */
+ * written in its body, register indices exist (f0-f7), batched products are followed by their write-out. The first
+ * violation is reported with its pc. */
 enum pl_status pl_isa_check(const uint32_t *code, size_t n, struct pl_diag *d);
 #endif
