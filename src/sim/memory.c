@@ -23,13 +23,14 @@ void sim_memory_fini(struct pl_sim *sim)
         free(sim->t.engine[i].done);
 }
 
-uint64_t sim_memory_transfer(struct pl_sim *sim, enum pl_sim_unit unit, const struct touch *x, uint64_t at, uint64_t *read_done)
+uint64_t sim_memory_transfer(struct pl_sim *sim, enum pl_sim_unit unit, const struct touch *x, uint64_t at, uint64_t start,
+                             uint64_t *read_done)
 {
     struct timing *t = &sim->t;
     struct engine *q = &t->engine[unit - PL_SIM_LOAD_M];
     const uint64_t busy = pl_arch_hbm_cycles(sim->arch, x->hbm_read + x->hbm_write);
-    const uint64_t begin = t->bus_free > at ? t->bus_free : at;
-    const uint64_t end = busy ? begin + busy + sim->arch->hbm_latency : at + 1;
+    const uint64_t begin = t->bus_free > start ? t->bus_free : start;
+    const uint64_t end = busy ? begin + busy + sim->arch->hbm_latency : start + 1;
     if (busy)
         t->bus_free = begin + busy;
     *read_done = begin + busy;

@@ -203,8 +203,10 @@ void sim_account_finish(struct pl_sim *sim);
 /* memory.c: transfers between HBM and the SRAMs */
 void sim_memory_init(struct pl_sim *sim);
 void sim_memory_fini(struct pl_sim *sim);
-/* Start a transfer at `at`; returns when its last byte has arrived, and when its source has been read. */
-uint64_t sim_memory_transfer(struct pl_sim *sim, enum pl_sim_unit unit, const struct touch *x, uint64_t at, uint64_t *read_done);
+/* A transfer issued at `at` whose source and destination are ready at `start`; returns when its last byte has arrived, and
+ * when its source has been read. */
+uint64_t sim_memory_transfer(struct pl_sim *sim, enum pl_sim_unit unit, const struct touch *x, uint64_t at, uint64_t start,
+                             uint64_t *read_done);
 /* Why data of an engine was not there between `from` and `to`. */
 enum pl_sim_cause sim_memory_cause(const struct pl_sim *sim, uint64_t from, uint64_t to);
 

@@ -126,6 +126,12 @@ static bool is_dma(unsigned unit)
     return unit >= PL_SIM_LOAD_M && unit <= PL_SIM_STORE;
 }
 
+/* Transfers and write-outs wait for their places in a queue of their unit, while the front end goes on. */
+static bool is_queued(unsigned unit)
+{
+    return is_dma(unit) || unit == PL_SIM_WRITE_OUT;
+}
+
 static void wait_unit(const struct timing *t, unsigned unit, struct issue *w)
 {
     if (is_dma(unit)) {
@@ -161,15 +167,21 @@ static void mark_memories(struct timing *t, const struct touch *x, stamp read_do
         t->tile_write[x->tile_write + i] = end;
 }
 
-/* A write-out waits for its sums and for the port, while the front end goes on. */
-static uint64_t queue_write_out(struct pl_sim *sim, uint64_t at)
+/* When a write-out, or transfer, issued at `at` begins. */
+static uint64_t leave_queue(struct pl_sim *sim, unsigned unit, const struct touch *x, uint64_t result_cyc, uint64_t at)
 {
     struct timing *t = &sim->t;
-    uint64_t start = t->acc_ready > at ? t->acc_ready : at;
-    start = t->free[PL_SIM_WRITE_OUT] > start ? t->free[PL_SIM_WRITE_OUT] : start;
-    t->write_out[t->write_out_head] = start;
-    t->write_out_head = t->write_out_head + 1 == sim->arch->write_out_queue ? 0 : t->write_out_head + 1;
-    return start;
+    struct issue places = {.at = at};
+    if (unit == PL_SIM_WRITE_OUT) {
+        wait_until(&places, t->acc_ready, PL_SIM_MATRIX_CAUSE);
+        wait_until(&places, t->free[unit], PL_SIM_PORT_CAUSE);
+    }
+    wait_memories(t, x, result_cyc, &places);
+    if (unit == PL_SIM_WRITE_OUT) {
+        t->write_out[t->write_out_head] = places.at;
+        t->write_out_head = t->write_out_head + 1 == sim->arch->write_out_queue ? 0 : t->write_out_head + 1;
+    }
+    return places.at;
 }
 
 /* Occupy the unit from the issue cycle `at`; returns the end. */
@@ -178,11 +190,10 @@ static uint64_t run_unit(struct pl_sim *sim, const struct decoded *dec, const st
 {
     struct timing *t = &sim->t;
     const unsigned unit = dec->unit;
-    uint64_t start = *started = at;
+    const uint64_t start = is_queued(unit) ? leave_queue(sim, unit, x, is_dma(unit) ? 0 : lat.result_cyc, at) : at;
+    *started = start;
     if (is_dma(unit))
-        return sim_memory_transfer(sim, (enum pl_sim_unit)unit, x, at, read_done);
-    if (unit == PL_SIM_WRITE_OUT)
-        start = *started = queue_write_out(sim, at);
+        return sim_memory_transfer(sim, (enum pl_sim_unit)unit, x, at, start, read_done);
     const uint64_t end = start + lat.result_cyc;
     *read_done = start + lat.issue_cyc;
     t->free[unit] = start + lat.issue_cyc;
@@ -223,8 +234,9 @@ void sim_timing_step(struct pl_sim *sim, const struct decoded *dec, const struct
     const struct pl_latency lat = by_shape ? pl_arch_latency(sim->arch, x->class, x->blocks) : t->latency[x->class];
     struct issue w = {.at = t->issue, .why = PL_SIM_ISSUE_CAUSE};
     wait_registers(t, dec, &w);
-    wait_memories(t, x, is_dma(dec->unit) ? 0 : lat.result_cyc, &w);
     wait_unit(t, dec->unit, &w);
+    if (!is_queued(dec->unit))
+        wait_memories(t, x, lat.result_cyc, &w);
     if (dec->in.op == PL_C_FENCE)
         wait_until(&w, t->all_dma_done, PL_SIM_FENCE_CAUSE);
     if (w.at > t->issue) {
