@@ -235,8 +235,8 @@ enum pl_status pl_arch_check(const struct pl_arch *a, struct pl_diag *d)
     if ((uint64_t)a->vector_rows * a->vlen > UINT32_MAX)
         return broken(a, d, "Vector SRAM addresses (vector_rows * vlen) must fit 32 bits");
     const struct pl_format *v = &a->vector_format;
-    if (v->kind != PL_FORMAT_FLOAT || v->elem.special != PL_SPECIAL_IEEE || v->elem.exp_bits < 4 || v->elem.man_bits < 2)
-        return broken(a, d, "vector.vector_format must be bf16, fp16 or eXmY with X >= 4, Y >= 2");
+    if (v->kind != PL_FORMAT_FLOAT || v->elem.special != PL_SPECIAL_IEEE || v->elem.exp_bits < 4 || v->elem.man_bits < 4)
+        return broken(a, d, "vector.vector_format must be bf16, fp16 or eXmY with X >= 4, Y >= 4");
     return PL_OK;
 }
 

@@ -108,7 +108,9 @@ static enum pl_status operand_value(struct assembler *as, const struct operand *
 {
     const size_t start = *at;
     if ((o->gp_as_zero || o->kind == OPD_IGNORE) && register_at(as, at, end, "gp", v)) {
-        *v = 0;
+        if (*v != 0 && o->kind == OPD_IGNORE)
+            return pl_fail_at(as->d, PL_ERANGE, as->src, start, "the only register that may stand here is gp0");
+        *v = 0; /* a register as mask is dropped, as the published assembler does */
         return PL_OK;
     }
     int64_t x;

@@ -70,6 +70,7 @@ enum pl_status pl_isa_check(const uint32_t *code, size_t n, struct pl_diag *d)
     struct open_loop stack[MAX_LOOPS];
     unsigned depth = 0;
     struct pl_insn in, pending = {0};
+    size_t pending_pc = 0;
     bool is_pending = false;
     for (size_t pc = 0; pc < n; pc++) {
         const enum pl_status s = pl_isa_decode(code[pc], &in, d);
@@ -79,17 +80,18 @@ enum pl_status pl_isa_check(const uint32_t *code, size_t n, struct pl_diag *d)
         if (is_pending && op_row[in.op].info.unit == PL_UNIT_MAT) {
             const bool vector = pending.op == PL_M_BMV || pending.op == PL_M_BTMV;
             if (in.op != (vector ? PL_M_BMV_WO : PL_M_BMM_WO))
-                return at_pc(d, pc - 1, &pending, "is not followed by its write-out");
+                return at_pc(d, pending_pc, &pending, "is not followed by its write-out");
             is_pending = false;
         }
         if (is_batched((enum pl_op)in.op)) {
             pending = in;
+            pending_pc = pc;
             is_pending = in.op == PL_M_BMV || in.op == PL_M_BTMV || in.rd == 0;
         }
         PL_TRY(check_loop(stack, &depth, &in, pc, d));
     }
     if (is_pending)
-        return at_pc(d, n, &pending, "is not followed by its write-out");
+        return at_pc(d, pending_pc, &pending, "is not followed by its write-out");
     if (depth)
         return pl_fail(d, PL_EFAULT, "pc %zu: the loop of gp%u has no C_LOOP_END", stack[depth - 1].pc,
                        stack[depth - 1].reg);

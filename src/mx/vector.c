@@ -65,7 +65,7 @@ void pl_vec_mins(struct pl_minifloat f, const float *a, float s, size_t n, float
 {
     const float r = pl_vec_round(f, s);
     for (size_t i = 0; i < n; i++)
-        out[i] = isnan(a[i]) || order_key(a[i]) <= order_key(r) ? a[i] : r;
+        out[i] = isnan(a[i]) || (!isnan(r) && order_key(a[i]) <= order_key(r)) ? a[i] : r;
 }
 
 float pl_vec_max(struct pl_minifloat f, const float *a, size_t n)

@@ -215,6 +215,8 @@ static enum pl_status run_to_stop(struct pl_sim *sim, enum pl_sim_stop *stop)
         sim->pc = sim->loop[sim->n_loop - 1].start;
         return sim_fault(sim, "the program ended inside this loop");
     }
+    if (sim->pending.valid)
+        return pl_fail(sim->d, PL_EFAULT, "pc %u: the program ended while a batched product waited for its write-out", sim->pc);
     *stop = PL_SIM_HALTED;
     return PL_OK;
 }

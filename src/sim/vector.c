@@ -162,10 +162,11 @@ enum pl_status sim_V_ARGMAX(struct pl_sim *sim, const struct pl_insn *in, struct
     if (!sim->opt.functional)
         return PL_OK;
     const float *a = vrow_data(sim, row);
+    const uint32_t first = sim->gp[in->rs2]; /* rs3 may be rs2 */
     for (uint32_t l = 0; l < sim->arch->vlen; l++)
         if (a[l] > sim->fp[in->rd]) {
             sim->fp[in->rd] = a[l];
-            sim->gp[in->rs3] = sim->gp[in->rs2] + l;
+            sim->gp[in->rs3] = first + l;
         }
     return PL_OK;
 }
