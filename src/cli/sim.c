@@ -13,7 +13,7 @@ struct simulate {
     const char *entry, *trace, *stats;
     struct opt_list param;
     uint64_t max_insns;
-    bool registers, own_machine, timing_only;
+    bool registers, own_machine, timing_only, functional_only, no_fast_forward;
     struct program p;
     struct pl_image hand;
     FILE *out;
@@ -122,7 +122,7 @@ static enum pl_status run_image(struct simulate *c, const struct pl_image *img)
     struct pl_sim *sim = NULL;
     enum pl_sim_stop stop;
     uint32_t pc = 0;
-    const struct pl_sim_options opt = {.functional = !c->timing_only, .timing = true, .max_insns = c->max_insns,
+    const struct pl_sim_options opt = {.functional = !c->timing_only, .timing = !c->functional_only, .no_fast_forward = c->no_fast_forward, .max_insns = c->max_insns,
                                        .trace = c->out ? trace_line : NULL, .trace_ctx = c->out};
     PL_TRY(entry_pc(c, img, &pc));
     enum pl_status s = pl_sim_new(&c->j.arch, img, &opt, &sim, &c->j.d);
@@ -177,6 +177,8 @@ int cmd_sim(const struct verb *v, int argc, char **argv)
         {"max-insns", OPT_U64, &c.max_insns, "N", "fail after so many instructions"},
         {"registers", OPT_FLAG, &c.registers, NULL, "print the registers that are not 0 at the end"},
         {"timing-only", OPT_FLAG, &c.timing_only, NULL, "cycles without tensor data"},
+        {"functional-only", OPT_FLAG, &c.functional_only, NULL, "values without cycles"},
+        {"no-fast-forward", OPT_FLAG, &c.no_fast_forward, NULL, "step every pass of every loop; same statistics"},
         JOB_MACHINE_OPTS(&c.j),
     };
     const char *pos[1] = {NULL};
@@ -184,6 +186,8 @@ int cmd_sim(const struct verb *v, int argc, char **argv)
     int rc = cli_options(v, argc, argv, o, PL_COUNT(o), pos, 1, &n_pos);
     if (rc < 0 && !n_pos)
         rc = cli_usage(v, "IMAGE is missing");
+    if (rc < 0 && c.timing_only && c.functional_only)
+        rc = cli_usage(v, "--timing-only and --functional-only leave nothing to do");
     if (rc < 0) {
         c.own_machine = c.j.machine != NULL;
         if (!c.j.machine)

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "sim_internal.h"
+#include "fastforward.h"
 
 static sim_exec *const exec_table[PL_OP_COUNT] = {
 #define INSN(name, opcode, fn, unit, format, effects, doc) [PL_##name] = sim_##name,
@@ -98,6 +98,7 @@ enum pl_status pl_sim_new(const struct pl_arch *arch, const struct pl_image *img
     if (img->n_int)
         memcpy(sim->intmem, img->intmem, img->n_int * sizeof *img->intmem);
     sim_timing_init(sim);
+    sim_ff_init(sim);
     enum pl_status s = sim_decode(sim, d);
     if (s == PL_OK)
         s = make_hbm(sim, d);
@@ -115,6 +116,7 @@ void pl_sim_free(struct pl_sim *sim)
         return;
     sim_matrix_fini(sim);
     sim_timing_fini(sim);
+    sim_ff_fini(sim);
     if (sim->hbm)
         munmap(sim->hbm, sim->img->hbm_bytes);
     free(sim->code);
@@ -172,6 +174,7 @@ static enum pl_status one(struct pl_sim *sim)
     if (sim->pending.valid && pl_isa_info((enum pl_op)dec->in.op)->unit == PL_UNIT_MAT && dec->in.op != PL_M_BMM_WO &&
         dec->in.op != PL_M_BMV_WO)
         return sim_fault(sim, "a batched product still waits for its write-out");
+    struct ff_record *record = sim->ff.recording ? sim_ff_record(sim, dec) : NULL;
     PL_TRY(exec_table[dec->in.op](sim, &dec->in, &t));
     sim->gp[0] = 0;
     sim->fp[0] = 0;
@@ -192,10 +195,14 @@ static enum pl_status one(struct pl_sim *sim)
         sim_timing_step(sim, dec, &t, &r);
     if (sim->opt.trace)
         sim->opt.trace(sim->opt.trace_ctx, &r);
+    if (record)
+        sim_ff_recorded(sim, record, &t, &r);
     if (sim->pc == pc)
         sim->pc++;
     else if (sim->pc == pc + 0x80000000u) /* a jump to itself, marked by control.c */
         sim->pc = pc;
+    if (dec->in.op == PL_C_LOOP_END && sim->ff.enabled && sim->pc != pc + 1)
+        sim_ff_back_edge(sim, sim->pc - 1, dec->in.rd);
     return PL_OK;
 }
 
@@ -241,6 +248,7 @@ static void finish_stats(struct pl_sim *sim)
 enum pl_status pl_sim_run(struct pl_sim *sim, uint32_t pc, enum pl_sim_stop *stop, struct pl_diag *d)
 {
     sim->d = d;
+    sim->ff.recording = false;
     if (pc != UINT32_MAX) {
         memset(sim->gp, 0, sizeof sim->gp);
         memset(sim->fp, 0, sizeof sim->fp);

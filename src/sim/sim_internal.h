@@ -119,6 +119,43 @@ struct timing {
     uint64_t next_edge;  /* the first edge of a span ahead of the front end */
     uint64_t overlap[PL_SIM_UNIT_COUNT][PL_SIM_CAUSE_COUNT]; /* busy cycles by state of the front end */
     uint64_t dma_busy[PL_SIM_UNIT_COUNT];
+    struct { /* of the last instruction */
+        uint64_t stall, cycles, busy, read_done;
+        enum pl_sim_cause why;
+    } step;
+};
+
+/* ---- fast-forward: the passes being recorded ---- */
+struct ff_record { /* one instruction; times relative to the start of its phase */
+    uint32_t pc;
+    uint32_t gp[4]; /* rd, rs1, rs2, rs3 before it */
+    int32_t tile;   /* read, or NO_TILE */
+    uint8_t n_read, why;
+    struct rows read[3], write;
+    uint64_t issue, read_done, end, stall, cycles, busy;
+};
+struct ff_state { /* at a back edge */
+    uint64_t rel[N_GP + N_FP + SHARED_COUNT + 2 * PL_SIM_UNIT_COUNT + 2 + MAX_SPANS + 2 * MAX_SPANS * PL_SIM_UNIT_COUNT];
+    size_t n;
+    uint32_t gp[N_GP];
+    uint64_t stall[PL_SIM_CAUSE_COUNT], overlap[PL_SIM_UNIT_COUNT][PL_SIM_CAUSE_COUNT];
+    struct pl_sim_format_use use[PL_SIM_FORMATS];
+    uint64_t span_from[PL_SIM_UNIT_COUNT]; /* begin of the open span, or UINT64_MAX */
+    uint64_t issue, last_done, insns;
+    size_t records;
+};
+struct ff {
+    bool enabled, recording;
+    uint32_t loop_pc;
+    uint8_t reg;
+    unsigned depth, passes, left, phase; /* passes per phase; left of this one; 0 = P, 1 = Q */
+    struct ff_record *record;
+    size_t n, cap;
+    struct ff_state state[3];
+    struct ff_hint {
+        uint8_t passes, failures;
+        uint32_t wait;
+    } *hint; /* per pc of a loop's begin */
 };
 
 struct pl_sim {
@@ -154,6 +191,7 @@ struct pl_sim {
     size_t n_unfenced, cap_unfenced;
 
     struct timing t;
+    struct ff ff;
     struct pl_sim_stats stats;
     struct pl_sim_op_stats *op_stats;
     struct pl_sim_pc_stats *pc_stats;
@@ -194,6 +232,8 @@ void sim_timing_fini(struct pl_sim *sim);
 void sim_timing_step(struct pl_sim *sim, const struct decoded *dec, const struct touch *t, struct pl_sim_retired *r);
 /* Wait until everything is done: the end of a run, C_HALT, C_BREAK. */
 void sim_timing_drain(struct pl_sim *sim);
+/* stats.cycles after the times have moved; returns what it grew by. */
+uint64_t sim_timing_cycles(struct pl_sim *sim);
 
 /* account.c: which unit was busy in which state of the front end */
 void sim_account_edges(struct timing *t, const uint64_t *stall_cyc, uint64_t at, enum pl_sim_cause why);

@@ -203,6 +203,7 @@ static uint64_t run_unit(struct pl_sim *sim, const struct decoded *dec, const st
         t->free[PL_SIM_WRITE_OUT] = end;
     sim_account_busy(t, (enum pl_sim_unit)unit, at, start, start + lat.issue_cyc);
     sim->op_stats[dec->op_range].busy_cyc[unit] += lat.issue_cyc;
+    t->step.busy = lat.issue_cyc;
     return end;
 }
 
@@ -218,13 +219,20 @@ static void pass_time(struct pl_sim *sim, uint64_t at, enum pl_sim_cause why, ui
     t->issue = at;
 }
 
-/* Cycles up to the next issue slot, and what runs on behind the last issue, belong to the operator. */
-static void count_cycles(struct pl_sim *sim, uint16_t op_range)
+uint64_t sim_timing_cycles(struct pl_sim *sim)
 {
     const struct timing *t = &sim->t;
-    const uint64_t before = sim->stats.cycles;
-    sim->stats.cycles = t->last_done > t->issue ? t->last_done : t->issue;
-    sim->op_stats[op_range].cycles += sim->stats.cycles - before;
+    const uint64_t before = sim->stats.cycles, done = t->last_done > t->all_dma_done ? t->last_done : t->all_dma_done;
+    sim->stats.cycles = done > t->issue ? done : t->issue;
+    return sim->stats.cycles - before;
+}
+
+/* Cycles up to the next issue slot, and what runs on behind the last issue, belong to the operator. */
+static uint64_t count_cycles(struct pl_sim *sim, uint16_t op_range)
+{
+    const uint64_t n = sim_timing_cycles(sim);
+    sim->op_stats[op_range].cycles += n;
+    return n;
 }
 
 void sim_timing_step(struct pl_sim *sim, const struct decoded *dec, const struct touch *x, struct pl_sim_retired *r)
@@ -239,10 +247,14 @@ void sim_timing_step(struct pl_sim *sim, const struct decoded *dec, const struct
         wait_memories(t, x, lat.result_cyc, &w);
     if (dec->in.op == PL_C_FENCE)
         wait_until(&w, t->all_dma_done, PL_SIM_FENCE_CAUSE);
+    t->step.stall = w.at - t->issue;
+    t->step.why = PL_SIM_ISSUE_CAUSE;
+    t->step.busy = 0;
     if (w.at > t->issue) {
         if (w.on_load)
             w.why = sim_memory_cause(sim, t->issue, w.at);
-        sim->pc_stats[dec - sim->code].stall_cyc += w.at - t->issue;
+        t->step.why = w.why;
+        sim->pc_stats[dec - sim->code].stall_cyc += t->step.stall;
         pass_time(sim, w.at, w.why, dec->op_range);
     }
     uint64_t read_done;
@@ -251,8 +263,10 @@ void sim_timing_step(struct pl_sim *sim, const struct decoded *dec, const struct
     mark_memories(t, x, stamp_of(read_done, (enum pl_sim_unit)dec->unit), by);
     mark_registers(t, dec, by);
     pass_time(sim, w.at + 1, PL_SIM_ISSUE_CAUSE, dec->op_range);
-    t->last_done = end > t->last_done ? end : t->last_done;
-    count_cycles(sim, dec->op_range);
+    if (!is_dma(dec->unit))
+        t->last_done = end > t->last_done ? end : t->last_done;
+    t->step.cycles = count_cycles(sim, dec->op_range);
+    t->step.read_done = read_done;
     r->issue_cyc = w.at;
     r->end_cyc = end;
 }
@@ -260,8 +274,8 @@ void sim_timing_step(struct pl_sim *sim, const struct decoded *dec, const struct
 void sim_timing_drain(struct pl_sim *sim)
 {
     struct timing *t = &sim->t;
-    if (t->last_done > t->issue)
-        pass_time(sim, t->last_done, PL_SIM_DRAIN_CAUSE, (uint16_t)sim->img->n_op);
-    count_cycles(sim, (uint16_t)sim->img->n_op);
+    sim_timing_cycles(sim);
+    if (sim->stats.cycles > t->issue)
+        pass_time(sim, sim->stats.cycles, PL_SIM_DRAIN_CAUSE, (uint16_t)sim->img->n_op);
     sim_account_edges(t, sim->stats.stall_cyc, t->issue + 1, PL_SIM_DRAIN_CAUSE);
 }
