@@ -151,7 +151,7 @@ static unsigned compare_kernels(const struct pl_mm_spec *s, const struct operand
                                            s->guard, s->acc_bits};
             int64_t m[3][LANES], e[3][LANES];
             for (unsigned v = 0; v < 3; v++) {
-                mm_kernel *k = mm_kernel_variant(v, mm_is_narrow(s));
+                mm_kernel *k = mm_kernel_variant(v, (enum mm_kind)o->left->kind);
                 if (!k)
                     continue; /* this host has no such instructions */
                 memset(m[v], 0, sizeof m[v]);
