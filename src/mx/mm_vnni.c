@@ -27,28 +27,39 @@ bool mm_vnni_here(void)
 struct acc32 { /* 16 columns of one row */
     __m512i x, e;
 };
-struct acc64 { /* columns 0-7 in lo, 8-15 in hi */
+struct acc64 { /* even columns in lo, odd columns in hi: the halves of the 64-bit lanes of 16 columns */
     __m512i lo, hi, e;
 };
 struct stage { /* what the step of a run needs besides its data */
-    __m128i up;                 /* G + 1 */
+    __m128i up, odd_down;       /* G + 1; 31 - G */
+    __m512i factor, whole;      /* 2^(G+1); all bits of its multiples */
     __m512i never, one, even;   /* even: all bits but the lowest; 32-bit or 64-bit lanes as the accumulator */
     __m512i top, span;          /* 2^(Aw-1), the doubled bound; and twice that */
 };
 
+/* Even (0) or odd (1) 32-bit lanes, with their sign or without. */
 INLINE __m512i half(__m512i v, int i)
 {
-    return i ? _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(v, 1)) : _mm512_cvtepi32_epi64(_mm512_castsi512_si256(v));
+    return _mm512_srai_epi64(i ? v : _mm512_slli_epi64(v, 32), 32);
 }
 
 INLINE __m512i count(__m512i v, int i)
 {
-    return i ? _mm512_cvtepu32_epi64(_mm512_extracti64x4_epi64(v, 1)) : _mm512_cvtepu32_epi64(_mm512_castsi512_si256(v));
+    return i ? _mm512_srli_epi64(v, 32) : _mm512_and_si512(v, _mm512_set1_epi64(0xffffffff));
+}
+
+/* Lanes of a where the bit of their half is set, else of b. */
+INLINE __m512i by_halves(__mmask8 even, __mmask8 odd, __m512i a, __m512i b)
+{
+    return _mm512_mask_mov_epi32(_mm512_mask_mov_epi64(b, even, a), 0xaaaa, _mm512_mask_mov_epi64(b, odd, a));
 }
 
 INLINE struct stage stage_of(const struct pl_mm_spec *s, bool wide)
 {
     struct stage c = {.up = _mm_cvtsi32_si128((int)s->guard + 1), .never = _mm512_set1_epi32(NEVER)};
+    c.odd_down = _mm_cvtsi32_si128(31 - (int)s->guard);
+    c.factor = _mm512_set1_epi64((int64_t)2 << s->guard);
+    c.whole = _mm512_set1_epi64(-((int64_t)2 << s->guard));
     c.one = wide ? _mm512_set1_epi64(1) : _mm512_set1_epi32(1);
     c.even = wide ? _mm512_set1_epi64(-2) : _mm512_set1_epi32(-2);
     c.top = _mm512_set1_epi64((int64_t)1 << (s->acc_bits - 1));
@@ -99,15 +110,17 @@ INLINE void step64(const struct stage *c, struct acc64 *a, __m512i p, __m512i er
     const __m512i d = _mm512_sub_epi32(entering(c, p, er, el), a->e);
     const __m512i mine = _mm512_max_epi32(d, _mm512_setzero_si512()), its = _mm512_sub_epi32(mine, d);
     a->e = _mm512_add_epi32(a->e, mine);
-    a->lo = sum64(c, a->lo, count(mine, 0), _mm512_sll_epi64(half(p, 0), c->up), count(its, 0));
-    a->hi = sum64(c, a->hi, count(mine, 1), _mm512_sll_epi64(half(p, 1), c->up), count(its, 1));
+    const __m512i odd = _mm512_and_si512(_mm512_sra_epi64(p, c->odd_down), c->whole);
+    a->lo = sum64(c, a->lo, count(mine, 0), _mm512_mul_epi32(p, c->factor), count(its, 0));
+    a->hi = sum64(c, a->hi, count(mine, 1), odd, count(its, 1));
     if (!checked)
         return;
     const __mmask8 lo = grown(c, a->lo), hi = grown(c, a->hi);
     if (__builtin_expect(lo | hi, 0)) {
         a->lo = renormalise(c, a->lo, lo);
         a->hi = renormalise(c, a->hi, hi);
-        a->e = _mm512_mask_add_epi32(a->e, (__mmask16)(lo | hi << 8), a->e, _mm512_set1_epi32(1));
+        const __m512i one = _mm512_set1_epi32(1);
+        a->e = _mm512_add_epi32(a->e, by_halves(lo, hi, one, _mm512_setzero_si512()));
     }
 }
 
@@ -207,7 +220,7 @@ INLINE struct acc32 settle32(const struct stage *c, struct acc32 a)
 INLINE struct acc64 settle64(const struct stage *c, struct acc64 a)
 {
     const __mmask8 lo = _mm512_test_epi64_mask(a.lo, a.lo), hi = _mm512_test_epi64_mask(a.hi, a.hi);
-    a.e = _mm512_mask_mov_epi32(c->never, _mm512_kunpackb(hi, lo), a.e);
+    a.e = by_halves(lo, hi, a.e, c->never);
     return a;
 }
 
@@ -234,8 +247,9 @@ INLINE struct acc64 widen(struct acc32 a)
     return (struct acc64){half(a.x, 0), half(a.x, 1), a.e};
 }
 
-/* Eight sums x * 2^(e + shift), x of at most 53 bits, to the vector format: to nearest even, flushed, Inf. */
-INLINE __m256 round8(__m512i x, __m512i e, const struct pl_minifloat *f, int shift)
+/* Eight sums x * 2^(e + shift), x of at most 53 bits, to the vector format: to nearest even, flushed, Inf; as binary32
+ * in the low half of the lanes. */
+INLINE __m512i round8(__m512i x, __m512i e, const struct pl_minifloat *f, int shift)
 {
     const int drop = 52 - f->man_bits, bias = (1 << (f->exp_bits - 1)) - 1;
     const __m512i bits = _mm512_castpd_si512(_mm512_cvtepi64_pd(x)), sign = _mm512_and_si512(bits, _mm512_set1_epi64(INT64_MIN));
@@ -248,17 +262,16 @@ INLINE __m256 round8(__m512i x, __m512i e, const struct pl_minifloat *f, int shi
     __m512i r = _mm512_or_si512(man, _mm512_slli_epi64(_mm512_add_epi64(exp, _mm512_set1_epi64(127)), 23));
     r = _mm512_mask_mov_epi64(r, _mm512_cmpgt_epi64_mask(exp, _mm512_set1_epi64(bias)), _mm512_set1_epi64(0x7f800000));
     const __mmask8 keep = _mm512_test_epi64_mask(x, x) & _mm512_cmpge_epi64_mask(exp, _mm512_set1_epi64(1 - bias));
-    r = _mm512_or_si512(_mm512_maskz_mov_epi64(keep, r), _mm512_srli_epi64(sign, 32));
-    return _mm256_castsi256_ps(_mm512_cvtepi64_epi32(r));
+    return _mm512_or_si512(_mm512_maskz_mov_epi64(keep, r), _mm512_srli_epi64(sign, 32));
 }
 
 INLINE void put(const struct mm_job *job, struct acc64 a, size_t b, size_t i)
 {
     const struct pl_mm_spec *s = job->spec;
     const int shift = -254 - s->ledge.frac - s->redge.frac - (int)s->guard - 1;
+    const __m512i even = round8(a.lo, half(a.e, 0), &s->vec, shift), odd = round8(a.hi, half(a.e, 1), &s->vec, shift);
     float lane[LANES];
-    _mm256_storeu_ps(lane, round8(a.lo, half(a.e, 0), &s->vec, shift));
-    _mm256_storeu_ps(lane + 8, round8(a.hi, half(a.e, 1), &s->vec, shift));
+    _mm512_storeu_si512(lane, _mm512_or_si512(even, _mm512_slli_epi64(odd, 32)));
     const size_t from = b ? 0 : job->skew, col = b * LANES + from - job->skew;
     const size_t n = job->cols - col < LANES - from ? job->cols - col : LANES - from;
     memcpy(job->out + i * job->ldo + col, lane + from, n * sizeof *lane);
@@ -326,9 +339,12 @@ TARGET void mm_bytes_vnni(const struct mm_strip *s, int64_t *m, int64_t *e)
     const struct pl_mm_spec spec = {.guard = s->guard, .acc_bits = s->acc_bits};
     const struct stage c = stage_of(&spec, true);
     const struct pl_panel *l = s->left, *r = s->right;
-    const __m512i elo = _mm512_loadu_si512(e), ehi = _mm512_loadu_si512(e + 8);
-    struct acc64 a = {_mm512_slli_epi64(_mm512_loadu_si512(m), 1), _mm512_slli_epi64(_mm512_loadu_si512(m + 8), 1),
-                      _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi64_epi32(elo)), _mm512_cvtepi64_epi32(ehi), 1)};
+    const __m512i even = _mm512_set_epi64(14, 12, 10, 8, 6, 4, 2, 0), odd = _mm512_add_epi64(even, _mm512_set1_epi64(1));
+    const __m512i m0 = _mm512_loadu_si512(m), m1 = _mm512_loadu_si512(m + 8), e0 = _mm512_loadu_si512(e), e1 = _mm512_loadu_si512(e + 8);
+    struct acc64 a = {_mm512_slli_epi64(_mm512_permutex2var_epi64(m0, even, m1), 1),
+                      _mm512_slli_epi64(_mm512_permutex2var_epi64(m0, odd, m1), 1),
+                      _mm512_or_si512(count(_mm512_permutex2var_epi64(e0, even, e1), 0),
+                                      _mm512_slli_epi64(_mm512_permutex2var_epi64(e0, odd, e1), 32))};
     for (size_t t = 0; t < s->tiles; t++) {
         const size_t rk = s->rk + t * s->tile, at = s->i * l->k + s->lk + t * s->tile;
         const struct place p = {.right = r->v8 + s->j * r->k + rk * LANES, .right_e = r->e + s->j * r->groups, .rk = rk,
@@ -336,10 +352,12 @@ TARGET void mm_bytes_vnni(const struct mm_strip *s, int64_t *m, int64_t *e)
                                 .group_log = r->group_log, .blen = s->blen, .run = s->run};
         tile_runs(&c, &p, 1, IN64_CHECKED, NULL, &a);
     }
-    _mm512_storeu_si512(m, _mm512_srai_epi64(a.lo, 1));
-    _mm512_storeu_si512(m + 8, _mm512_srai_epi64(a.hi, 1));
-    _mm512_storeu_si512(e, half(a.e, 0));
-    _mm512_storeu_si512(e + 8, half(a.e, 1));
+    const __m512i lower = _mm512_set_epi64(11, 3, 10, 2, 9, 1, 8, 0), upper = _mm512_add_epi64(lower, _mm512_set1_epi64(4));
+    const __m512i lo = _mm512_srai_epi64(a.lo, 1), hi = _mm512_srai_epi64(a.hi, 1);
+    _mm512_storeu_si512(m, _mm512_permutex2var_epi64(lo, lower, hi));
+    _mm512_storeu_si512(m + 8, _mm512_permutex2var_epi64(lo, upper, hi));
+    _mm512_storeu_si512(e, _mm512_permutex2var_epi64(half(a.e, 0), lower, half(a.e, 1)));
+    _mm512_storeu_si512(e + 8, _mm512_permutex2var_epi64(half(a.e, 0), upper, half(a.e, 1)));
 }
 
 /* ---- left operand ---- */
