@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-enum { SMALL = 1 << 20 }; /* multiplications below which threads do not pay */
+enum { SMALL = 1 << 22 }; /* multiplications below which threads do not pay */
 
 static size_t umin(size_t a, size_t b)
 {

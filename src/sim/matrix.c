@@ -178,8 +178,8 @@ void sim_matrix_fini(struct pl_sim *sim)
     pl_acc_free(sim->acc_v.acc);
     free(sim->acc_m.term);
     free(sim->acc_v.term);
-    free(sim->memo.term);
-    free(sim->memo.out);
+    free(sim->ahead.term);
+    free(sim->ahead.out);
 }
 
 /* ---- accumulation ---- */
@@ -333,57 +333,66 @@ enum pl_status sim_M_TMV(struct pl_sim *sim, const struct pl_insn *in, struct to
 }
 
 /* ---- write-out ---- */
-/* Do the terms of `a` ask for other columns of the memo's strip? */
-static bool memo_has(const struct pl_sim *sim, const struct accumulator *a)
+/* Are the sums of `a` in the lookahead, and from which column of it? */
+static bool looked_ahead(const struct pl_sim *sim, const struct accumulator *a, uint32_t *col)
 {
-    const struct strip_memo *m = &sim->memo;
-    if (m->spec != a->spec || m->epoch != sim->panel_epoch || m->rows != a->rows || m->n_terms != a->n_terms)
+    const struct lookahead *h = &sim->ahead;
+    if (h->spec != a->spec || h->epoch != sim->panel_epoch || h->rows != a->rows || h->n_terms != a->n_terms ||
+        a->term[0].j0 < h->term[0].j0 || a->term[0].j0 - h->term[0].j0 + sim->arch->blen > h->cols)
         return false;
-    for (unsigned i = 0; i < m->n_terms; i++) {
+    const size_t off = a->term[0].j0 - h->term[0].j0;
+    for (unsigned i = 0; i < h->n_terms; i++) {
         struct pl_mm_term t = a->term[i];
-        t.j0 -= t.j0 % STRIP;
-        if (a->term[i].j0 % STRIP != a->term[0].j0 % STRIP || memcmp(&t, &m->term[i], sizeof t))
+        t.j0 -= off;
+        if (memcmp(&t, &h->term[i], sizeof t))
             return false;
     }
+    *col = (uint32_t)off;
     return true;
 }
 
-static void fill_memo(struct pl_sim *sim, const struct accumulator *a)
+static void look_ahead(struct pl_sim *sim, const struct accumulator *a)
 {
-    struct strip_memo *m = &sim->memo;
-    if (!m->out)
-        m->out = malloc(64 * STRIP * sizeof *m->out);
-    if (!m->out)
+    struct lookahead *h = &sim->ahead;
+    const uint32_t blen = sim->arch->blen, mlen = sim->arch->mlen;
+    if (!h->out)
+        h->out = malloc((size_t)blen * mlen * sizeof *h->out);
+    if (!h->out)
         abort();
-    reserve_terms(&m->term, &m->cap_terms, a->n_terms);
+    size_t most = mlen;
+    reserve_terms(&h->term, &h->cap_terms, a->n_terms);
     for (unsigned i = 0; i < a->n_terms; i++) {
-        m->term[i] = a->term[i];
-        m->term[i].j0 -= m->term[i].j0 % STRIP;
+        h->term[i] = a->term[i];
+        most = mlen - a->term[i].j0 < most ? mlen - a->term[i].j0 : most;
     }
-    m->spec = a->spec;
-    m->epoch = sim->panel_epoch;
-    m->rows = a->rows;
-    m->n_terms = a->n_terms;
-    pl_mm_sum(a->spec, m->term, m->n_terms, a->rows, STRIP, m->out, STRIP);
+    h->want = h->used < h->want ? h->used : 2 * h->want;
+    h->want = h->want < blen ? blen : h->want > most ? (uint32_t)most : h->want;
+    const size_t cols = pl_round_up(h->want, STRIP); /* the kernels' own width comes for free */
+    h->cols = (uint32_t)(cols < most ? cols : most);
+    h->spec = a->spec;
+    h->epoch = sim->panel_epoch;
+    h->rows = a->rows;
+    h->n_terms = a->n_terms;
+    h->used = 0;
+    pl_mm_sum(a->spec, h->term, h->n_terms, a->rows, h->cols, h->out, mlen);
 }
 
 /* rows x BLEN results to out. */
 static void take_sum(struct pl_sim *sim, struct accumulator *a, float *out, size_t ldo)
 {
     const uint32_t blen = sim->arch->blen;
+    uint32_t col = 0;
     if (a->stored) {
         store_terms(sim, a);
         pl_mm_write_out(a->spec, a->acc, a->rows, blen, out, ldo);
         return;
     }
-    if (blen >= STRIP || sim->arch->mlen < STRIP) {
-        pl_mm_sum(a->spec, a->term, a->n_terms, a->rows, blen, out, ldo);
-        return;
-    }
-    if (!memo_has(sim, a))
-        fill_memo(sim, a);
+    if (!looked_ahead(sim, a, &col))
+        look_ahead(sim, a);
+    struct lookahead *h = &sim->ahead;
+    h->used = col + blen > h->used ? col + blen : h->used;
     for (uint32_t i = 0; i < a->rows; i++)
-        memcpy(out + i * ldo, sim->memo.out + i * STRIP + a->term[0].j0 % STRIP, blen * sizeof *out);
+        memcpy(out + i * ldo, h->out + (size_t)i * sim->arch->mlen + col, blen * sizeof *out);
 }
 
 static enum pl_status write_out(struct pl_sim *sim, struct accumulator *a, uint64_t addr, uint32_t rows, uint64_t step,

@@ -62,14 +62,16 @@ struct accumulator { /* ACC_M or ACC_V: its value is what `acc` holds, if `store
     bool in_use, stored;
 };
 
-/* Arrays narrower than a strip of the kernels: the last sum over the whole strip, for the neighbours that come next. */
-struct strip_memo {
+/* Results of one write-out and of the columns to the right of it, summed in one go before they are asked for: programs
+ * walk along the columns of a tile. They are valid for a write-out whose terms differ from `term` in nothing but the column. */
+struct lookahead {
     const struct pl_mm_spec *spec;
     struct pl_mm_term *term;
     unsigned n_terms, cap_terms;
     uint64_t epoch;
-    uint32_t rows;
-    float *out; /* [rows][STRIP] */
+    uint32_t rows, cols;
+    uint32_t want, used; /* columns it was meant for, columns taken: the next one is as wide as this one was useful */
+    float *out;          /* [BLEN][MLEN], the first `cols` of a row */
 };
 
 struct loop_frame {
@@ -122,7 +124,7 @@ struct pl_sim {
     unsigned n_spec;
     struct left_entry *left;
     struct accumulator acc_m, acc_v;
-    struct strip_memo memo;
+    struct lookahead ahead;
     uint64_t panel_epoch; /* counts operands laid out anew */
     struct { /* a batched product that waits for its write-out */
         bool valid, transposed, vector;
