@@ -140,6 +140,9 @@ bool pl_panel_set_left(const struct pl_mm_spec *s, struct pl_panel *p, size_t i,
  * k0 a multiple of the right group. */
 void pl_panel_set_right(const struct pl_mm_spec *s, struct pl_panel *p, size_t j, size_t k0,
                         size_t n, const uint32_t *code, const uint8_t *scale);
+/* The same from packed elements (pl_pack), as HBM holds them. */
+void pl_panel_set_right_packed(const struct pl_mm_spec *s, struct pl_panel *p, size_t j, size_t k0,
+                               size_t n, const uint8_t *bytes, const uint8_t *scale);
 /* Right, blocks along N (right_along_n, or FLOAT): lane k of vectors [j0, j0+n), from one row of the stored tile.
  * MX kinds: the caller has folded the scales into the left operand; here e = 127. */
 void pl_panel_set_right_row(const struct pl_mm_spec *s, struct pl_panel *p, size_t k, size_t j0,
@@ -162,6 +165,15 @@ void pl_mm_accumulate_at(const struct pl_mm_spec *s, const struct pl_panel *left
 /* out[i*ldo + j] = tree sum of the sub-arrays, one rounding to the vector format. */
 void pl_mm_write_out(const struct pl_mm_spec *s, const struct pl_acc *acc, size_t rows, size_t cols,
                      float *out, size_t ldo);
+/* One stretch of K: left rows from i0, lanes [lk0, lk0 + n), against right vectors from j0, lanes [rk0, rk0 + n). */
+struct pl_mm_term {
+    const struct pl_panel *left, *right;
+    size_t i0, lk0, j0, rk0, n;
+};
+/* Terms (at least one) accumulated in order from `first`, and written out: the bits of pl_acc_new, pl_mm_accumulate for
+ * each term and pl_mm_write_out; threads inside. */
+void pl_mm_sum(const struct pl_mm_spec *s, const struct pl_mm_term *term, size_t n_terms, size_t rows,
+               size_t cols, float *out, size_t ldo);
 /* The whole product in one call: out[i*ldo + j], i < rows, j < cols, over all lanes; threads inside. */
 void pl_mm_product(const struct pl_mm_spec *s, const struct pl_panel *left, size_t rows,
                    const struct pl_panel *right, size_t cols, float *out, size_t ldo);

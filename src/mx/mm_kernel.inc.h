@@ -31,6 +31,34 @@ TARGET static inline void PASTE(step_, SUFFIX)(const int64_t *restrict p, const 
     }
 }
 
+TARGET void PASTE(mm_bytes_, SUFFIX)(const struct mm_strip *s, int64_t *mo, int64_t *eo)
+{
+    int64_t m[LANES], e[LANES], p[LANES];
+    int32_t p32[LANES];
+    memcpy(m, mo, sizeof m);
+    memcpy(e, eo, sizeof e);
+    const struct pl_panel *l = s->left, *r = s->right;
+    for (size_t t = 0; t < s->tiles; t++)
+        for (unsigned k0 = 0; k0 < s->blen; k0 += s->run) {
+            const size_t lk = s->lk + t * s->tile + k0, rk = s->rk + t * s->tile + k0;
+            const int8_t *lv = (const int8_t *)l->v8 + s->i * l->k + lk;
+            for (int j = 0; j < LANES; j++)
+                p32[j] = 0;
+            for (unsigned k = 0; k < s->run; k++) {
+                const uint8_t *rv = r->v8 + MM_BYTE_AT(r, s->j, rk + k);
+                const int32_t x = lv[k];
+                for (int j = 0; j < LANES; j++)
+                    p32[j] += x * (rv[4 * j] - 128);
+            }
+            for (int j = 0; j < LANES; j++)
+                p[j] = p32[j];
+            PASTE(step_, SUFFIX)(p, r->e + (s->j / LANES * r->groups + rk / r->group) * LANES,
+                                 l->runs[(s->i * l->k + lk) / l->run].e, s->guard, s->acc_bits, m, e);
+        }
+    memcpy(mo, m, sizeof m);
+    memcpy(eo, e, sizeof e);
+}
+
 TARGET void PASTE(mm_narrow_, SUFFIX)(const struct mm_strip *s, int64_t *mo, int64_t *eo)
 {
     int64_t m[LANES], e[LANES], p[LANES];

@@ -1,4 +1,4 @@
-/* write_out.c - the adder tree over the sub-arrays and the one rounding; whole products. */
+/* write_out.c - the adder tree over the sub-arrays and the one rounding; the one-result definition. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mm_internal.h"
 
@@ -88,30 +88,6 @@ void pl_mm_write_out(const struct pl_mm_spec *s, const struct pl_acc *acc, size_
             }
             strip(s, m, e, acc->subs, LANES, cols - j < LANES ? cols - j : LANES, out + i * ldo + j);
         }
-}
-
-void pl_mm_product(const struct pl_mm_spec *s, const struct pl_panel *left, size_t rows, const struct pl_panel *right,
-                   size_t cols, float *out, size_t ldo)
-{
-    mm_kernel *kernel = mm_kernel_best(left->narrow);
-    const size_t subs = s->tile / s->blen, strips = (cols + LANES - 1) / LANES;
-#pragma omp parallel for schedule(dynamic, 1) if (rows * cols * left->k > 65536)
-    for (size_t b = 0; b < strips; b++) {
-        int64_t m[2048 * LANES], e[2048 * LANES];
-        const size_t j = b * LANES;
-        struct mm_strip t = {.left = left, .right = right, .j = j, .tiles = left->k / s->tile, .tile = s->tile,
-                             .blen = s->blen, .run = s->run, .guard = s->guard, .acc_bits = s->acc_bits};
-        for (size_t i = 0; i < rows; i++) {
-            memset(m, 0, subs * LANES * sizeof *m);
-            memset(e, 0, subs * LANES * sizeof *e);
-            for (size_t sub = 0; sub < subs; sub++) {
-                t.i = i;
-                t.lk = t.rk = sub * s->blen;
-                kernel(&t, m + sub * LANES, e + sub * LANES);
-            }
-            strip(s, m, e, subs, LANES, cols - j < LANES ? cols - j : LANES, out + i * ldo + j);
-        }
-    }
 }
 
 /* rsh of DESIGN 5.3, literally. */

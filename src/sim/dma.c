@@ -53,7 +53,6 @@ static enum pl_status check_fenced(struct pl_sim *sim, uint64_t begin, uint64_t 
 struct hbm_row {
     const struct pl_format *format;
     uint64_t elem, scale; /* byte addresses of its first element and scale */
-    uint32_t first;       /* element index within the byte stream at `elem` (sub-byte formats) */
     uint32_t n;
 };
 struct traffic {
@@ -63,7 +62,7 @@ struct traffic {
 static enum pl_status check_row(struct pl_sim *sim, const struct hbm_row *r)
 {
     const uint64_t size = sim->img->hbm_bytes;
-    const uint64_t elem = pl_format_row_bytes(r->format, r->first + r->n), scale = pl_format_row_scales(r->format, r->n);
+    const uint64_t elem = pl_format_row_bytes(r->format, r->n), scale = pl_format_row_scales(r->format, r->n);
     if (r->elem > size || elem > size - r->elem || (scale && (r->scale > size || scale > size - r->scale)))
         return sim_fault(sim, "HBM bytes %llu + %llu (scales %llu + %llu) lie outside the image's %llu",
                          (unsigned long long)r->elem, (unsigned long long)elem, (unsigned long long)r->scale,
@@ -73,25 +72,31 @@ static enum pl_status check_row(struct pl_sim *sim, const struct hbm_row *r)
 
 static void count_row(struct pl_sim *sim, const struct hbm_row *r, struct traffic *t)
 {
-    const uint64_t skip = (uint64_t)r->first * pl_format_bits(r->format) / 8;
-    t->bytes += bursts(sim, r->elem + skip, r->elem + pl_format_row_bytes(r->format, r->first + r->n), &t->last_elem);
+    t->bytes += bursts(sim, r->elem, r->elem + pl_format_row_bytes(r->format, r->n), &t->last_elem);
     t->bytes += bursts(sim, r->scale, r->scale + pl_format_row_scales(r->format, r->n), &t->last_scale);
 }
 
-static enum pl_status load_row(struct pl_sim *sim, const struct hbm_row *r, uint32_t *code, uint8_t *scale,
-                               struct traffic *t)
+/* Everything of a load but the elements: bounds, traffic, order behind stores, scales. */
+static enum pl_status begin_load(struct pl_sim *sim, const struct hbm_row *r, uint8_t *scale, struct traffic *t)
 {
     const uint64_t scales = pl_format_row_scales(r->format, r->n);
     PL_TRY(check_row(sim, r));
     count_row(sim, r, t);
     if (sim->n_unfenced) {
-        PL_TRY(check_fenced(sim, r->elem, r->elem + pl_format_row_bytes(r->format, r->first + r->n)));
+        PL_TRY(check_fenced(sim, r->elem, r->elem + pl_format_row_bytes(r->format, r->n)));
         PL_TRY(check_fenced(sim, r->scale, r->scale + scales));
     }
-    if (!sim->opt.functional)
-        return PL_OK;
-    pl_unpack(pl_format_bits(r->format), sim->hbm + r->elem, r->first, r->n, code);
-    memcpy(scale, sim->hbm + r->scale, scales);
+    if (sim->opt.functional)
+        memcpy(scale, sim->hbm + r->scale, scales);
+    return PL_OK;
+}
+
+static enum pl_status load_row(struct pl_sim *sim, const struct hbm_row *r, uint32_t *code, uint8_t *scale,
+                               struct traffic *t)
+{
+    PL_TRY(begin_load(sim, r, scale, t));
+    if (sim->opt.functional)
+        pl_unpack(pl_format_bits(r->format), sim->hbm + r->elem, 0, r->n, code);
     return PL_OK;
 }
 
@@ -159,21 +164,37 @@ static void prepare_tile(struct pl_sim *sim, struct tile *tile, const struct pl_
     tile->format = *f;
     if (!sim->opt.functional)
         return;
-    if (!tile->code)
-        tile->code = malloc(mlen * mlen * sizeof *tile->code);
+    tile->format = *f;
+    tile->row_bytes = pl_format_row_bytes(f, mlen);
+    if (tile->capacity < mlen * tile->row_bytes) {
+        free(tile->packed);
+        tile->capacity = mlen * tile->row_bytes;
+        tile->packed = malloc(tile->capacity);
+    }
     if (!tile->scale)
         tile->scale = malloc(mlen * mlen);
-    if (!tile->code || !tile->scale)
+    if (!tile->packed || !tile->scale)
         abort();
 }
 
-/* Lanes behind n: zero codes; scale 0 for whole blocks that are missing. */
-static void clear_rest(uint32_t *code, uint8_t *scale, const struct pl_format *f, uint32_t n, uint32_t width)
+/* Row i of the tile; lanes behind the row's n: zero elements, and scale 0 for whole blocks that are missing. */
+static enum pl_status load_tile_row(struct pl_sim *sim, struct tile *tile, uint32_t i, const struct hbm_row *r,
+                                    struct traffic *t)
 {
-    memset(code + n, 0, (width - n) * sizeof *code);
-    const size_t have = n ? (n + f->block - 1) / f->block : 0;
-    if (scale)
-        memset(scale + have, 0, width / f->block - have);
+    const uint32_t scales = sim->arch->mlen / r->format->block, bits = pl_format_bits(r->format);
+    uint8_t *scale = tile->scale + (size_t)i * scales;
+    if (r->n)
+        PL_TRY(begin_load(sim, r, scale, t));
+    if (!sim->opt.functional)
+        return PL_OK;
+    uint8_t *out = tile->packed + (size_t)i * tile->row_bytes;
+    const size_t bytes = pl_format_row_bytes(r->format, r->n), have = (r->n + r->format->block - 1u) / r->format->block;
+    memcpy(out, sim->hbm + r->elem, bytes);
+    if (r->n * bits % 8)
+        out[bytes - 1] &= (uint8_t)((1u << r->n * bits % 8) - 1);
+    memset(out + bytes, 0, tile->row_bytes - bytes);
+    memset(scale + have, 0, scales - have);
+    return PL_OK;
 }
 
 enum pl_status sim_H_LOAD_M(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
@@ -188,15 +209,9 @@ enum pl_status sim_H_LOAD_M(struct pl_sim *sim, const struct pl_insn *in, struct
         return sim_fault(sim, "tensor %s: blocks of %u do not fit MLEN = %u", desc->name, desc->format.block, mlen);
     struct tile *tile = &sim->tile[first];
     prepare_tile(sim, tile, &desc->format);
-    const uint32_t scales = mlen / desc->format.block;
     for (uint32_t i = 0; i < mlen; i++) {
         const struct hbm_row r = desc_row(desc, (uint64_t)sim->gp[in->rs1] + i, sim->gp[in->rs3], mlen);
-        uint32_t *code = sim->opt.functional ? tile->code + (size_t)i * mlen : NULL;
-        uint8_t *scale = sim->opt.functional ? tile->scale + (size_t)i * scales : NULL;
-        if (r.n)
-            PL_TRY(load_row(sim, &r, code, scale, &traffic));
-        if (sim->opt.functional)
-            clear_rest(code, scale, &desc->format, r.n, mlen);
+        PL_TRY(load_tile_row(sim, tile, i, &r, &traffic));
     }
     t->hbm_read = traffic.bytes;
     return PL_OK;
@@ -301,7 +316,7 @@ enum pl_status sim_H_PREFETCH_M(struct pl_sim *sim, const struct pl_insn *in, st
 {
     const uint32_t mlen = sim->arch->mlen;
     const struct published p = {in->fn ? &sim->img->kv : &sim->img->weight, mlen};
-    const uint32_t tiles = (sim->arch->prefetch_m_rows + mlen - 1) / mlen, scales = mlen / p.format->block;
+    const uint32_t tiles = (sim->arch->prefetch_m_rows + mlen - 1) / mlen;
     uint64_t first = 0;
     struct traffic traffic = {0};
     PL_TRY(tile_for_load(sim, sim->gp[in->rd], tiles, t, &first));
@@ -311,8 +326,7 @@ enum pl_status sim_H_PREFETCH_M(struct pl_sim *sim, const struct pl_insn *in, st
         if (r % mlen == 0)
             prepare_tile(sim, tile, p.format);
         PL_TRY(published_row(sim, in, &p, r, &row));
-        PL_TRY(load_row(sim, &row, sim->opt.functional ? tile->code + (size_t)(r % mlen) * mlen : NULL,
-                        sim->opt.functional ? tile->scale + (size_t)(r % mlen) * scales : NULL, &traffic));
+        PL_TRY(load_tile_row(sim, tile, r % mlen, &row, &traffic));
     }
     t->hbm_read = traffic.bytes;
     return PL_OK;

@@ -5,6 +5,8 @@
 
 #include "sim_internal.h"
 
+enum { STRIP = 16, MAX_TERMS = 1024 };
+
 /* ---- operands ---- */
 enum pl_status sim_operand_rows(struct pl_sim *sim, uint64_t addr, uint32_t n, uint64_t step, struct rows *out)
 {
@@ -73,43 +75,90 @@ static void fill_left(struct pl_sim *sim, const struct pl_mm_spec *spec, struct 
                                                    sim->vsram + addr + i * step * sim->pitch, fold);
 }
 
+/* Bring the terms of an accumulator into storage. */
+static void store_terms(struct pl_sim *sim, struct accumulator *a)
+{
+    if (!a->stored) {
+        if (a->made_for != a->spec) {
+            pl_acc_free(a->acc);
+            a->acc = pl_acc_new(a->spec, a->rows, sim->arch->blen);
+            a->made_for = a->spec;
+        }
+        pl_acc_clear(a->acc);
+        a->stored = true;
+    }
+    for (unsigned i = 0; i < a->n_terms; i++) {
+        const struct pl_mm_term *t = &a->term[i];
+        pl_mm_accumulate(a->spec, t->left, t->i0, t->lk0, t->right, t->j0, t->rk0, t->n, a->rows, sim->arch->blen, a->acc);
+    }
+    a->n_terms = 0;
+}
+
+/* A panel is about to change: whatever waits for its present contents takes them now. */
+static void release_panel(struct pl_sim *sim, const struct pl_panel *p)
+{
+    struct accumulator *const all[] = {&sim->acc_m, &sim->acc_v};
+    sim->panel_epoch++;
+    for (unsigned k = 0; k < PL_COUNT(all); k++)
+        for (unsigned i = 0; i < all[k]->n_terms; i++)
+            if (all[k]->term[i].left == p || all[k]->term[i].right == p) {
+                store_terms(sim, all[k]);
+                break;
+            }
+}
+
 /* BLEN left rows, quantised; kept while the rows stay as they are. */
 static const struct pl_panel *left_rows(struct pl_sim *sim, const struct pl_mm_spec *spec, uint64_t addr,
                                         const struct rows *r)
 {
-    struct left_entry *e = &sim->left[addr / sim->arch->mlen % LEFT_CACHE];
+    struct left_entry *e = &sim->left[addr / sim->arch->mlen / sim->arch->blen % LEFT_CACHE];
     const uint64_t version = rows_version(sim, r);
-    if (e->panel && e->addr == addr && e->spec == spec && e->version == version)
+    if (e->panel && e->addr == addr && e->spec == spec && e->version == version && e->rows == r->count)
         return e->panel;
+    release_panel(sim, e->panel);
     if (!e->panel || e->spec != spec) {
         pl_panel_free(e->panel);
         e->panel = pl_panel_new(spec, false, sim->arch->blen, sim->arch->mlen);
     }
     fill_left(sim, spec, e->panel, addr, r->count, 1, NULL);
-    e->addr = addr;
-    e->spec = spec;
-    e->version = version;
+    *e = (struct left_entry){addr, version, r->count, spec, e->panel};
     return e->panel;
 }
 
+static void fill_columns(const struct pl_sim *sim, const struct tile *t, const struct pl_mm_spec *spec, struct pl_panel *p)
+{
+    const uint32_t mlen = sim->arch->mlen;
+    uint32_t code[4096];
+    for (uint32_t r = 0; r < mlen; r++) {
+        pl_unpack(pl_format_bits(&t->format), t->packed + r * t->row_bytes, 0, mlen, code);
+        pl_panel_set_right_row(spec, p, r, 0, mlen, code);
+    }
+}
+
+static void fill_rows(const struct pl_sim *sim, const struct tile *t, const struct pl_mm_spec *spec, struct pl_panel *p)
+{
+    const uint32_t mlen = sim->arch->mlen, scales = mlen / t->format.block;
+#pragma omp parallel for schedule(static) if (mlen >= 512)
+    for (uint32_t r = 0; r < mlen; r++)
+        pl_panel_set_right_packed(spec, p, r, 0, mlen, t->packed + r * t->row_bytes, t->scale + (size_t)r * scales);
+}
+
 /* The tile as right operand: its rows as vectors (transposed use) or its columns. */
-static const struct pl_panel *right_panel(const struct pl_sim *sim, struct tile *t, const struct pl_mm_spec *spec,
-                                          bool columns)
+static const struct pl_panel *right_panel(struct pl_sim *sim, struct tile *t, const struct pl_mm_spec *spec, bool columns)
 {
     const uint32_t mlen = sim->arch->mlen;
     if (t->panel[columns] && t->spec[columns] == spec && t->panel_generation[columns] == t->generation)
         return t->panel[columns];
+    release_panel(sim, t->panel[columns]);
     if (!t->panel[columns] || t->spec[columns] != spec) {
         pl_panel_free(t->panel[columns]);
         t->panel[columns] = pl_panel_new(spec, true, mlen, mlen);
         t->spec[columns] = spec;
     }
-    const uint32_t scales = mlen / t->format.block;
-    for (uint32_t r = 0; r < mlen; r++)
-        if (columns)
-            pl_panel_set_right_row(spec, t->panel[1], r, 0, mlen, t->code + (size_t)r * mlen);
-        else
-            pl_panel_set_right(spec, t->panel[0], r, 0, mlen, t->code + (size_t)r * mlen, t->scale + (size_t)r * scales);
+    if (columns)
+        fill_columns(sim, t, spec, t->panel[1]);
+    else
+        fill_rows(sim, t, spec, t->panel[0]);
     t->panel_generation[columns] = t->generation;
     return t->panel[columns];
 }
@@ -118,7 +167,7 @@ void sim_matrix_fini(struct pl_sim *sim)
 {
     for (uint32_t i = 0; i < sim->arch->matrix_tiles; i++) {
         struct tile *t = &sim->tile[i];
-        free(t->code);
+        free(t->packed);
         free(t->scale);
         pl_panel_free(t->panel[0]);
         pl_panel_free(t->panel[1]);
@@ -127,6 +176,10 @@ void sim_matrix_fini(struct pl_sim *sim)
         pl_panel_free(sim->left[i].panel);
     pl_acc_free(sim->acc_m.acc);
     pl_acc_free(sim->acc_v.acc);
+    free(sim->acc_m.term);
+    free(sim->acc_v.term);
+    free(sim->ahead.term);
+    free(sim->ahead.out);
 }
 
 /* ---- accumulation ---- */
@@ -135,16 +188,32 @@ static enum pl_status open_acc(struct pl_sim *sim, struct accumulator *a, const 
     if (a->in_use && a->spec != spec)
         return sim_fault(sim, "accumulates onto a product of other formats or another width");
     if (!a->in_use) {
-        if (a->made_for != spec) {
-            pl_acc_free(a->acc);
-            a->acc = pl_acc_new(spec, rows, sim->arch->blen);
-            a->made_for = spec;
-        }
-        pl_acc_clear(a->acc);
         a->spec = spec;
+        a->rows = rows;
+        a->n_terms = 0;
+        a->stored = false;
         a->in_use = true;
     }
     return PL_OK;
+}
+
+static void reserve_terms(struct pl_mm_term **term, unsigned *cap, unsigned n)
+{
+    if (n <= *cap)
+        return;
+    *cap = n < 32 ? 64 : 2 * n;
+    *term = realloc(*term, *cap * sizeof **term);
+    if (!*term)
+        abort();
+}
+
+/* The sum is taken at the write-out, when all of its terms are known. */
+static void add_term(struct pl_sim *sim, struct accumulator *a, struct pl_mm_term t)
+{
+    if (a->n_terms == MAX_TERMS)
+        store_terms(sim, a);
+    reserve_terms(&a->term, &a->cap_terms, a->n_terms + 1);
+    a->term[a->n_terms++] = t;
 }
 
 /* Scale exponents of the block that holds column `col`, one for each row of the tile: the fold of DESIGN 5.5. */
@@ -177,9 +246,10 @@ static enum pl_status accumulate(struct pl_sim *sim, struct accumulator *a, cons
     const struct pl_panel *right = right_panel(sim, p->tile, spec, !p->transposed);
     if (p->transposed || !pl_format_has_scale(&p->tile->format)) {
         const struct pl_panel *left = left_rows(sim, spec, p->vec, r);
-        pl_mm_accumulate(spec, left, 0, p->q0, right, p->col, p->k0, p->width, p->rows, blen, a->acc);
+        add_term(sim, a, (struct pl_mm_term){left, right, 0, p->q0, p->col, p->k0, p->width});
         return PL_OK;
     }
+    store_terms(sim, a);
     const uint32_t block = p->tile->format.block, group = block < blen ? block : blen;
     int16_t fold[4096];
     struct pl_panel *left = pl_panel_new(spec, false, p->rows, mlen);
@@ -263,6 +333,68 @@ enum pl_status sim_M_TMV(struct pl_sim *sim, const struct pl_insn *in, struct to
 }
 
 /* ---- write-out ---- */
+/* Are the sums of `a` in the lookahead, and from which column of it? */
+static bool looked_ahead(const struct pl_sim *sim, const struct accumulator *a, uint32_t *col)
+{
+    const struct lookahead *h = &sim->ahead;
+    if (h->spec != a->spec || h->epoch != sim->panel_epoch || h->rows != a->rows || h->n_terms != a->n_terms ||
+        a->term[0].j0 < h->term[0].j0 || a->term[0].j0 - h->term[0].j0 + sim->arch->blen > h->cols)
+        return false;
+    const size_t off = a->term[0].j0 - h->term[0].j0;
+    for (unsigned i = 0; i < h->n_terms; i++) {
+        struct pl_mm_term t = a->term[i];
+        t.j0 -= off;
+        if (memcmp(&t, &h->term[i], sizeof t))
+            return false;
+    }
+    *col = (uint32_t)off;
+    return true;
+}
+
+static void look_ahead(struct pl_sim *sim, const struct accumulator *a)
+{
+    struct lookahead *h = &sim->ahead;
+    const uint32_t blen = sim->arch->blen, mlen = sim->arch->mlen;
+    if (!h->out)
+        h->out = malloc((size_t)blen * mlen * sizeof *h->out);
+    if (!h->out)
+        abort();
+    size_t most = mlen;
+    reserve_terms(&h->term, &h->cap_terms, a->n_terms);
+    for (unsigned i = 0; i < a->n_terms; i++) {
+        h->term[i] = a->term[i];
+        most = mlen - a->term[i].j0 < most ? mlen - a->term[i].j0 : most;
+    }
+    h->want = h->used < h->want ? h->used : 2 * h->want;
+    h->want = h->want < blen ? blen : h->want > most ? (uint32_t)most : h->want;
+    const size_t cols = pl_round_up(h->want, STRIP); /* the kernels' own width comes for free */
+    h->cols = (uint32_t)(cols < most ? cols : most);
+    h->spec = a->spec;
+    h->epoch = sim->panel_epoch;
+    h->rows = a->rows;
+    h->n_terms = a->n_terms;
+    h->used = 0;
+    pl_mm_sum(a->spec, h->term, h->n_terms, a->rows, h->cols, h->out, mlen);
+}
+
+/* rows x BLEN results to out. */
+static void take_sum(struct pl_sim *sim, struct accumulator *a, float *out, size_t ldo)
+{
+    const uint32_t blen = sim->arch->blen;
+    uint32_t col = 0;
+    if (a->stored) {
+        store_terms(sim, a);
+        pl_mm_write_out(a->spec, a->acc, a->rows, blen, out, ldo);
+        return;
+    }
+    if (!looked_ahead(sim, a, &col))
+        look_ahead(sim, a);
+    struct lookahead *h = &sim->ahead;
+    h->used = col + blen > h->used ? col + blen : h->used;
+    for (uint32_t i = 0; i < a->rows; i++)
+        memcpy(out + i * ldo, h->out + (size_t)i * sim->arch->mlen + col, blen * sizeof *out);
+}
+
 static enum pl_status write_out(struct pl_sim *sim, struct accumulator *a, uint64_t addr, uint32_t rows, uint64_t step,
                                 struct touch *t)
 {
@@ -276,16 +408,19 @@ static enum pl_status write_out(struct pl_sim *sim, struct accumulator *a, uint6
     t->write = (struct rows){(uint32_t)(addr / vlen), rows, all.stride, vlen < blen ? blen / vlen : 1};
     if (!sim->opt.functional)
         return PL_OK;
-    float out[64 * 64] = {0};
+    float same[64 * 64] = {0}; /* all rows in one place, or nothing accumulated */
+    const bool apart = step && a->in_use;
     if (a->in_use)
-        pl_mm_write_out(a->spec, a->acc, rows, blen, out, blen);
-    a->in_use = false;
+        take_sum(sim, a, apart ? sim->vsram + addr : same, apart ? step * sim->pitch : blen);
     for (uint32_t i = 0; i < rows; i++) {
         const uint64_t at = addr + i * step * sim->pitch;
-        memcpy(sim->vsram + at, out + (size_t)i * blen, blen * sizeof *out);
+        if (!apart)
+            memcpy(sim->vsram + at, same + (size_t)i * blen, blen * sizeof *same);
         for (uint64_t r = at / vlen; r <= (at + blen - 1) / vlen; r++)
             sim_row_written(sim, (uint32_t)r);
     }
+    a->in_use = false;
+    a->n_terms = 0;
     return PL_OK;
 }
 

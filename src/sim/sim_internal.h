@@ -6,7 +6,7 @@
 #include "plena/mx.h"
 #include "plena/sim.h"
 
-enum { N_GP = 16, N_FP = 8, MAX_SPECS = 32, LEFT_CACHE = 256, NO_TILE = -1 };
+enum { N_GP = 16, N_FP = 8, MAX_SPECS = 32, LEFT_CACHE = 4096, NO_TILE = -1 };
 
 /* A set of Vector SRAM rows: `count` groups of `width` rows, `stride` rows apart. */
 struct rows {
@@ -44,8 +44,9 @@ struct decoded { /* one instruction word, ready to run */
 
 struct tile { /* one Matrix SRAM tile: codes and scales as loaded */
     struct pl_format format;
-    uint32_t *code;  /* [mlen][mlen] */
+    uint8_t *packed; /* [mlen][row_bytes]: elements as HBM holds them */
     uint8_t *scale;  /* [mlen][mlen / block] */
+    size_t row_bytes, capacity;
     uint32_t generation;
     struct pl_panel *panel[2];         /* [0] rows as vectors, [1] columns as vectors */
     const struct pl_mm_spec *spec[2];
@@ -56,14 +57,30 @@ struct tile { /* one Matrix SRAM tile: codes and scales as loaded */
 
 struct left_entry { /* a quantised left operand */
     uint64_t addr, version;
+    uint32_t rows;
     const struct pl_mm_spec *spec;
     struct pl_panel *panel;
 };
 
-struct accumulator { /* ACC_M or ACC_V */
+struct accumulator { /* ACC_M or ACC_V: its value is what `acc` holds, if `stored`, and then the terms */
     struct pl_acc *acc;
     const struct pl_mm_spec *spec, *made_for;
-    bool in_use;
+    struct pl_mm_term *term;
+    unsigned n_terms, cap_terms;
+    uint32_t rows;
+    bool in_use, stored;
+};
+
+/* Results of one write-out and of the columns to the right of it, summed in one go before they are asked for: programs
+ * walk along the columns of a tile. They are valid for a write-out whose terms differ from `term` in nothing but the column. */
+struct lookahead {
+    const struct pl_mm_spec *spec;
+    struct pl_mm_term *term;
+    unsigned n_terms, cap_terms;
+    uint64_t epoch;
+    uint32_t rows, cols;
+    uint32_t want, used; /* columns it was meant for, columns taken: the next one is as wide as this one was useful */
+    float *out;          /* [BLEN][MLEN], the first `cols` of a row */
 };
 
 struct loop_frame {
@@ -183,6 +200,8 @@ struct pl_sim {
     unsigned n_spec;
     struct left_entry *left;
     struct accumulator acc_m, acc_v;
+    struct lookahead ahead;
+    uint64_t panel_epoch; /* counts operands laid out anew */
     struct { /* a batched product that waits for its write-out */
         bool valid, transposed, vector;
         uint64_t mat, vec;

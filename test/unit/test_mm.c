@@ -149,9 +149,9 @@ static unsigned compare_kernels(const struct pl_mm_spec *s, const struct operand
         for (size_t j = 0; j < N; j += LANES) {
             const struct mm_strip strip = {o->left, o->right, 1, sub * s->blen, j, sub * s->blen, K / TILE, TILE, s->blen, s->run,
                                            s->guard, s->acc_bits};
-            int64_t m[3][LANES], e[3][LANES];
-            for (unsigned v = 0; v < 3; v++) {
-                mm_kernel *k = mm_kernel_variant(v, mm_is_narrow(s));
+            int64_t m[MM_VARIANTS][LANES], e[MM_VARIANTS][LANES];
+            for (unsigned v = 0; v < MM_VARIANTS; v++) {
+                mm_kernel *k = mm_kernel_variant(v, (enum mm_kind)o->left->kind);
                 if (!k)
                     continue; /* this host has no such instructions */
                 memset(m[v], 0, sizeof m[v]);
@@ -191,7 +191,7 @@ TEST(test_variants)
             pl_panel_free(o.left);
             pl_panel_free(o.right);
         }
-    print_message("variants tried: portable%s%s\n", seen & 2 ? " AVX2" : "", seen & 4 ? " AVX-512" : "");
+    print_message("variants tried: portable%s%s%s\n", seen & 2 ? " AVX2" : "", seen & 4 ? " AVX-512" : "", seen & 8 ? " VNNI" : "");
     assert_true(seen & 1);
 }
 
