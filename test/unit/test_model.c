@@ -326,6 +326,10 @@ TEST(test_checkpoint_in_one_file)
     }
     write_shard("model.safetensors", 0, N, -1, 3, "[1,1,1,1,1,1,2,2]", "F16");
     REFUSED(PL_EPARSE, "has shape [1, 1, 1, 1, 1, 1, 2, 2], expected [4]", open_dir(dir));
+    write_shard("model.safetensors", 0, N, -1, 3, "[4,1]", "F16");
+    REFUSED(PL_EPARSE, "has shape [4, 1], expected [4]", open_dir(dir));
+    write_shard("model.safetensors", 0, N, -1, 4, "[4,4,1]", "F16");
+    REFUSED(PL_EPARSE, "has shape [4, 4, 1], expected [4, 4]", open_dir(dir));
     write_shard("model.safetensors", 0, N, -1, -1, NULL, "U16");
     REFUSED(PL_EUNSUPPORTED, "has dtype U16; supported: F32, F16, BF16", open_dir(dir));
     write_config("tie_word_embeddings", "true"); /* then there need be no lm_head */
