@@ -104,26 +104,20 @@ static void tables(struct writer *w, const struct pl_image *img)
     json_object_set_new(h, "segment", segs);
 }
 
-/* Magic, version, header, padding, body. Releases text and body. */
-static enum pl_status write_file(const char *path, char *text, struct pl_buf *body, struct pl_diag *d)
+/* Magic, version, header, padding, body. */
+static void write_file(const char *text, const struct pl_buf *body, struct pl_buf *out)
 {
-    struct pl_buf file;
-    pl_buf_init(&file);
-    const uint32_t head[2] = {PL_IMAGE_VERSION, (uint32_t)strlen(text)};
     static const char zero[64];
-    pl_buf_put(&file, "PLENAIMG", 8);
-    pl_buf_put(&file, head, sizeof head);
-    pl_buf_puts(&file, text);
-    pl_buf_put(&file, zero, pl_round_up(file.len, 64) - file.len);
-    pl_buf_put(&file, body->data, body->len);
-    const enum pl_status s = pl_file_write(path, file.data, file.len, d);
-    free(text);
-    pl_buf_fini(&file);
-    pl_buf_fini(body);
-    return s;
+    const uint32_t head[2] = {PL_IMAGE_VERSION, (uint32_t)strlen(text)};
+    const size_t start = out->len;
+    pl_buf_put(out, "PLENAIMG", 8);
+    pl_buf_put(out, head, sizeof head);
+    pl_buf_puts(out, text);
+    pl_buf_put(out, zero, pl_round_up(out->len - start, 64) - (out->len - start));
+    pl_buf_put(out, body->data, body->len);
 }
 
-enum pl_status pl_image_save(const struct pl_image *img, const char *path, struct pl_diag *d)
+enum pl_status pl_image_write(const struct pl_image *img, struct pl_buf *out, struct pl_diag *d)
 {
     PL_TRY(pl_image_check(img, d));
     struct writer w = {.header = json_object()};
@@ -141,14 +135,27 @@ enum pl_status pl_image_save(const struct pl_image *img, const char *path, struc
     tables(&w, img);
 
     char *text = w.refused || w.twice ? NULL : json_dumps(w.header, JSON_COMPACT);
+    enum pl_status s = PL_OK;
+    if (text)
+        write_file(text, &w.body, out);
+    else if (w.refused)
+        s = pl_fail(d, PL_EPARSE, "%s: a name is not UTF-8", w.refused);
+    else if (w.twice)
+        s = pl_fail(d, PL_EPARSE, "%s: a name is there twice", w.twice);
+    else
+        s = pl_fail(d, PL_ENOMEM, "cannot write the header");
+    free(text);
     json_decref(w.header);
-    if (!text)
-        pl_buf_fini(&w.body);
-    if (w.refused)
-        return pl_fail(d, PL_EPARSE, "%s: %s: a name is not UTF-8", path, w.refused);
-    if (w.twice)
-        return pl_fail(d, PL_EPARSE, "%s: %s: a name is there twice", path, w.twice);
-    if (!text)
-        return pl_fail(d, PL_ENOMEM, "%s: cannot write the header", path);
-    return write_file(path, text, &w.body, d);
+    pl_buf_fini(&w.body);
+    return s;
+}
+
+enum pl_status pl_image_save(const struct pl_image *img, const char *path, struct pl_diag *d)
+{
+    struct pl_buf file;
+    pl_buf_init(&file);
+    enum pl_status s = pl_image_write(img, &file, d);
+    s = s == PL_OK ? pl_file_write(path, file.data, file.len, d) : pl_fail_in(d, s, "%s", path);
+    pl_buf_fini(&file);
+    return s;
 }
