@@ -4,6 +4,13 @@
 
 #include "plena/obj.h"
 
+/* `bytes` at p lie inside the file. */
+static bool lies_in(const void *p, uint64_t bytes, const uint8_t *data, size_t len)
+{
+    const uint8_t *at = p;
+    return at >= data && at <= data + len && bytes <= (uint64_t)(data + len - at);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     struct pl_arena a;
@@ -14,6 +21,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     pl_buf_init(&one);
     pl_buf_init(&two);
     if (pl_image_parse(&a, "fuzz", data, len, &img, &d) == PL_OK) {
+        PROPERTY(lies_in(img.code, 4 * img.n_code, data, len) && lies_in(img.line, 4 * img.n_line, data, len), &d);
+        PROPERTY(lies_in(img.fp, 4 * img.n_fp, data, len) && lies_in(img.intmem, 4 * img.n_int, data, len), &d);
+        for (size_t i = 0; i < img.n_segment; i++)
+            PROPERTY(lies_in(img.segment[i].data, img.segment[i].len, data, len), &d);
         PROPERTY(pl_image_write(&img, &one, &d) == PL_OK, &d);
         PROPERTY(pl_image_parse(&a, "again", (const uint8_t *)one.data, one.len, &again, &d) == PL_OK, &d);
         PROPERTY(pl_image_write(&again, &two, &d) == PL_OK, &d);

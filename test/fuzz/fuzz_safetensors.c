@@ -17,6 +17,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         float first, last;
         PROPERTY(t->data >= data + 8 && t->data + t->bytes <= data + len, &d);
         PROPERTY(pl_safetensors_find(&st, t->name) == t, &d);
+        if (t->dtype != PL_DTYPE_OTHER)
+            PROPERTY(t->bytes / (t->dtype == PL_DTYPE_F32 ? 4 : 2) == t->count, &d);
         if (t->dtype != PL_DTYPE_OTHER && t->count) {
             pl_tensor_to_f32(t, 0, 1, &first);
             pl_tensor_to_f32(t, t->count - 1, 1, &last);
