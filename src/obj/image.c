@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+enum { MAX_GUARD = 24, MAX_ACC_BITS = 64 }; /* as the machines of arch.def; the sums are 64-bit */
+
 static enum pl_status check_desc(const struct pl_image *img, const struct pl_desc *t, struct pl_diag *d)
 {
     const struct pl_format *f = &t->format;
@@ -41,6 +43,9 @@ static enum pl_status check_formats(const struct pl_image *img, struct pl_diag *
     const struct pl_minifloat v = img->plan.vec;
     if (v.special != PL_SPECIAL_IEEE || v.exp_bits < 4 || v.man_bits < 2)
         return pl_fail(d, PL_EPARSE, "plan: the vector format must be eXmY of the IEEE kind with X >= 4, Y >= 2");
+    if (img->plan.guard > MAX_GUARD || img->plan.acc_bits > MAX_ACC_BITS)
+        return pl_fail(d, PL_EPARSE, "plan: accumulators of %u bits with %u guard bits; the most are %d and %d",
+                       img->plan.acc_bits, img->plan.guard, MAX_ACC_BITS, MAX_GUARD);
     return PL_OK;
 }
 

@@ -214,6 +214,9 @@ TEST(test_every_rule_of_an_image)
     BREAK("act: the format is not resolved", r.img.act = format("none"));
     BREAK("kv: the format is not resolved", r.img.kv = format("none"));
     BREAK("the vector format must be eXmY of the IEEE kind", r.img.plan.vec = pl_minifloat_make(4, 3));
+    BREAK("with 25 guard bits; the most are 64 and 24", r.img.plan.guard = 25);
+    BREAK("with 4294967295 guard bits", r.img.plan.guard = UINT32_MAX); /* once shifted by as much in the simulator */
+    BREAK("accumulators of 65 bits", r.img.plan.acc_bits = 65);
     BREAK("HBM segment 1 overlaps", r.segment[1].base = 99);
     BREAK("HBM segment 0 overlaps", r.segment[0].base = 1025);
     BREAK("HBM segment 1 overlaps", r.segment[1].len = 825);
