@@ -1,6 +1,7 @@
 /* fuzz.h - a fuzz target: one property that must hold for any bytes, and the seeds it starts from.
  *
- * A target is linked twice: with libFuzzer (option `fuzz`, clang) and with replay.c, an ordinary test. */
+ * A target is linked twice: with libFuzzer (option `fuzz`, clang) and with replay.c, an ordinary
+ * test. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef FUZZ_H
 #define FUZZ_H
@@ -18,12 +19,12 @@ typedef void fuzz_emit(void *ctx, const void *data, size_t len);
 void fuzz_seeds(fuzz_emit *emit, void *ctx);
 
 /* The property: a finding when it does not hold. */
-#define PROPERTY(x, d)                                                                                                 \
-    do {                                                                                                               \
-        if (!(x)) {                                                                                                    \
-            fprintf(stderr, "%s:%d: %s does not hold; %s\n", __FILE__, __LINE__, #x, (d)->text);                       \
-            abort();                                                                                                   \
-        }                                                                                                              \
+#define PROPERTY(x, d)                                                                             \
+    do {                                                                                           \
+        if (!(x)) {                                                                                \
+            fprintf(stderr, "%s:%d: %s does not hold; %s\n", __FILE__, __LINE__, #x, (d)->text);   \
+            abort();                                                                               \
+        }                                                                                          \
     } while (0)
 
 /* A refusal says why. */

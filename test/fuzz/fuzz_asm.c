@@ -1,4 +1,5 @@
-/* fuzz_asm.c - any bytes as assembly: refused, or words that disassemble and assemble to the same words. */
+/* fuzz_asm.c - any bytes as assembly: refused, or words that disassemble and assemble to the same
+ * words. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fuzz.h"
 
@@ -46,16 +47,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 
 void fuzz_seeds(fuzz_emit *emit, void *ctx)
 {
-    static const char program[] = "# seed\n.equ N, 4 * (3 + 1)\nstart: li gp1, 0x12345678\nli gp2, end - start\nnop\n"
-                                  "C_LOOP_START gp4, N >> 2\nS_ADDI_INT gp3, gp3, ~0xF & 0xFF ; c\nC_LOOP_END gp4\n"
-                                  "M_BTMM 0, gp1, gp2\nM_BMM_WO gp3, 64\nV_EXP_V gp1, gp2\n.word 0xffffffff // w\nend: C_HALT\n";
+    static const char program[] =
+        "# seed\n.equ N, 4 * (3 + 1)\nstart: li gp1, 0x12345678\nli gp2, end - start\nnop\n"
+        "C_LOOP_START gp4, N >> 2\nS_ADDI_INT gp3, gp3, ~0xF & 0xFF ; c\nC_LOOP_END gp4\n"
+        "M_BTMM 0, gp1, gp2\nM_BMM_WO gp3, 64\nV_EXP_V gp1, gp2\n.word 0xffffffff // w\nend: "
+        "C_HALT\n";
     static const char words[] = "0x0000C861 00020046\nFFFFFFFF 1\n";
     emit(ctx, program, sizeof program - 1);
     emit(ctx, words, sizeof words - 1);
     struct pl_buf all; /* every instruction once */
     pl_buf_init(&all);
     for (unsigned op = 0; op < PL_OP_COUNT; op++) {
-        const struct pl_insn in = {.op = (uint8_t)op, .rd = 1, .rs1 = 2, .rs2 = 3, .rs3 = 1, .imm = 5};
+        const struct pl_insn in = {
+            .op = (uint8_t)op, .rd = 1, .rs1 = 2, .rs2 = 3, .rs3 = 1, .imm = 5};
         char text[128];
         pl_isa_format(&in, text, sizeof text);
         pl_buf_printf(&all, "%s\n", text);

@@ -1,4 +1,5 @@
-/* fuzz_safetensors.c - any bytes as a safetensors file: refused, or every tensor lies inside them. */
+/* fuzz_safetensors.c - any bytes as a safetensors file: refused, or every tensor lies inside them.
+ */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fuzz.h"
 
@@ -46,8 +47,12 @@ void fuzz_seeds(fuzz_emit *emit, void *ctx)
 {
     seed(emit, ctx, "{}", 0);
     seed(emit, ctx, "{\"a\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_offsets\":[0,24]}}", 24);
-    seed(emit, ctx, "{\"__metadata__\":{\"format\":\"pt\"},\"a\":{\"dtype\":\"F16\",\"shape\":[2],\"data_offsets\":[0,4]},"
-                    "\"b\":{\"dtype\":\"BF16\",\"shape\":[],\"data_offsets\":[4,6]},"
-                    "\"c\":{\"dtype\":\"U8\",\"shape\":[0,5],\"data_offsets\":[6,6]}}  ", 6);
-    seed(emit, ctx, "{\"a\":{\"dtype\":\"I64\",\"shape\":[1,1,1,1,1,1,1,1],\"data_offsets\":[0,8]}}", 8);
+    seed(emit, ctx,
+         "{\"__metadata__\":{\"format\":\"pt\"},\"a\":{\"dtype\":\"F16\",\"shape\":[2],\"data_"
+         "offsets\":[0,4]},"
+         "\"b\":{\"dtype\":\"BF16\",\"shape\":[],\"data_offsets\":[4,6]},"
+         "\"c\":{\"dtype\":\"U8\",\"shape\":[0,5],\"data_offsets\":[6,6]}}  ",
+         6);
+    seed(emit, ctx,
+         "{\"a\":{\"dtype\":\"I64\",\"shape\":[1,1,1,1,1,1,1,1],\"data_offsets\":[0,8]}}", 8);
 }

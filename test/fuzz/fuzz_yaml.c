@@ -1,4 +1,5 @@
-/* fuzz_yaml.c - any bytes as a machine file: refused, or a machine that prints and parses back to the same. */
+/* fuzz_yaml.c - any bytes as a machine file: refused, or a machine that prints and parses back to
+ * the same. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fuzz.h"
 
@@ -30,7 +31,8 @@ void fuzz_seeds(fuzz_emit *emit, void *ctx)
 {
     static const char odd[] = "name: \"q\\\"\\\\ \\x41\"\narray:\n  mlen: 0x40\n  ? blen\n  : 4\n"
                               "clock: {clock_hz: .5e9}\nvector: {vector_format: 'e6m9'}\n"
-                              "formats:\n  weight_format: mxfp6_e2m3:16:search\n  act_format: none\n  kv_format: >-\n    bf16\n";
+                              "formats:\n  weight_format: mxfp6_e2m3:16:search\n  act_format: "
+                              "none\n  kv_format: >-\n    bf16\n";
     static const char *const shipped[] = {"tiny", "small", "paper", "narrow_vector"};
     emit(ctx, odd, sizeof odd - 1);
     for (size_t i = 0; i < PL_COUNT(shipped); i++) {

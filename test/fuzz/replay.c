@@ -1,4 +1,5 @@
-/* replay.c - a fuzz target as an ordinary test: its seeds, then random mutations of them, the same on every host.
+/* replay.c - a fuzz target as an ordinary test: its seeds, then random mutations of them, the same
+ * on every host.
  *
  *   fuzz_x_replay N           the seeds and N mutations
  *   fuzz_x_replay --seeds DIR writes the seeds to files, for libFuzzer
@@ -51,8 +52,22 @@ static void splice(struct pl_buf *b, size_t at, size_t drop, const void *put, si
 /* A number in the text becomes another one. */
 static void change_number(struct pl_rng *r, struct pl_buf *b, size_t at)
 {
-    static const char *const value[] = {"0", "-1", "1", "4294967296", "9223372036854775807", "9223372036854775808", "1e99", "0.5",
-                                        "NaN", "7", "65", "2147483648", "\"1\"", "null", "[]", "{}"};
+    static const char *const value[] = {"0",
+                                        "-1",
+                                        "1",
+                                        "4294967296",
+                                        "9223372036854775807",
+                                        "9223372036854775808",
+                                        "1e99",
+                                        "0.5",
+                                        "NaN",
+                                        "7",
+                                        "65",
+                                        "2147483648",
+                                        "\"1\"",
+                                        "null",
+                                        "[]",
+                                        "{}"};
     while (at < b->len && !isdigit((unsigned char)b->data[at]))
         at++;
     size_t n = 0;

@@ -1,4 +1,5 @@
-/* test_arch.c - machine files: every row's bounds, errors with their place, impossible machines; latencies by hand. */
+/* test_arch.c - machine files: every row's bounds, errors with their place, impossible machines;
+ * latencies by hand. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test.h"
 
@@ -23,7 +24,8 @@ static enum pl_status parse(const char *text, struct pl_arch *out)
 static void assert_same(const struct pl_arch *x, const struct pl_arch *y)
 {
     assert_string_equal(x->name, y->name);
-#define PARAM(section, name, type, unit, dflt, least, most, source, doc) assert_true(x->name == y->name);
+#define PARAM(section, name, type, unit, dflt, least, most, source, doc)                           \
+    assert_true(x->name == y->name);
 #define FORMAT(section, name, dflt, source, doc) assert_true(pl_format_equal(&x->name, &y->name));
 #include "plena/arch.def"
 #undef PARAM
@@ -94,7 +96,8 @@ static const struct row rows[] = {
 #define IS_REAL_U32 false
 #define IS_REAL_U64 false
 #define IS_REAL_F64 true
-#define PARAM(section, name, type, unit, dflt, least, most, source, doc) {#section "." #name, least, most, IS_REAL_##type},
+#define PARAM(section, name, type, unit, dflt, least, most, source, doc)                           \
+    {#section "." #name, least, most, IS_REAL_##type},
 #define FORMAT(section, name, dflt, source, doc)
 #include "plena/arch.def"
 #undef PARAM
@@ -126,10 +129,11 @@ TEST(test_bounds_of_every_row)
             REFUSED(PL_ERANGE, words, set(&a, r->key, r->most + 1));
             REFUSED(r->least > 0 ? PL_ERANGE : PL_EPARSE, words, set(&a, r->key, r->least - 1));
         }
-        static const char *const wrong[] = {"x", "", "1x", "-1", "nan", "inf", "1e400", "99999999999999999999999"};
+        static const char *const wrong[] = {"x",   "",    "1x",    "-1",
+                                            "nan", "inf", "1e400", "99999999999999999999999"};
         for (size_t k = 0; k < PL_COUNT(wrong); k++) {
-            snprintf(yaml, sizeof yaml, "%.*s: {%s: \"%s\"}\n", (int)(strchr(r->key, '.') - r->key), r->key,
-                     strchr(r->key, '.') + 1, wrong[k]);
+            snprintf(yaml, sizeof yaml, "%.*s: {%s: \"%s\"}\n", (int)(strchr(r->key, '.') - r->key),
+                     r->key, strchr(r->key, '.') + 1, wrong[k]);
             d.text[0] = 0;
             if (parse(yaml, &a) == PL_OK || !strstr(d.text, words) || !strstr(d.text, "m.yaml:1:"))
                 fail_msg("%s: \"%s\"", yaml, d.text);
@@ -144,9 +148,12 @@ TEST(test_errors_point_at_the_place)
         enum pl_status status;
         const char *text, *words;
     } bad[] = {
-        {PL_EPARSE, "array: {mlne: 64}\n", "m.yaml:1:9: unknown parameter \"mlne\"; did you mean \"mlen\"?"},
-        {PL_EPARSE, "array:\n  vlen: 64\n", "m.yaml:2:3: unknown parameter \"vlen\""}, /* of another section */
-        {PL_EPARSE, "arry: {mlen: 64}\n", "m.yaml:1:1: unknown section \"arry\"; did you mean \"array\"?"},
+        {PL_EPARSE, "array: {mlne: 64}\n",
+         "m.yaml:1:9: unknown parameter \"mlne\"; did you mean \"mlen\"?"},
+        {PL_EPARSE, "array:\n  vlen: 64\n",
+         "m.yaml:2:3: unknown parameter \"vlen\""}, /* of another section */
+        {PL_EPARSE, "arry: {mlen: 64}\n",
+         "m.yaml:1:1: unknown section \"arry\"; did you mean \"array\"?"},
         {PL_EPARSE, "quux: 1\n", "m.yaml:1:1: unknown section \"quux\"\n"},
         {PL_EPARSE, "array: {mlen: 64, mlen: 64}\n", "m.yaml:1:19: repeated key \"mlen\""},
         {PL_EPARSE, "array: {}\narray: {}\n", "m.yaml:2:1: repeated key \"array\""},
@@ -154,14 +161,18 @@ TEST(test_errors_point_at_the_place)
         {PL_EPARSE, "array: [mlen, 64]\n", "m.yaml:1:8: section \"array\" must hold"},
         {PL_EPARSE, "array: {mlen: [64]}\n", "m.yaml:1:15: array.mlen: expected one value"},
         {PL_EPARSE, "array: {mlen: {a: 1}}\n", "array.mlen: expected one value"},
-        {PL_EPARSE, "array: {mlen: 6.5}\n", "m.yaml:1:15: array.mlen: expected an integer, found \"6.5\""},
+        {PL_EPARSE, "array: {mlen: 6.5}\n",
+         "m.yaml:1:15: array.mlen: expected an integer, found \"6.5\""},
         {PL_EPARSE, "array: {mlen: \" 64\"}\n", "expected an integer"},
         {PL_EPARSE, "array: {mlen: +64}\n", "expected an integer"},
-        {PL_EPARSE, "array: {mlen: \" -18446744073709551552\"}\n", "expected an integer"}, /* 64 modulo 2^64 */
+        {PL_EPARSE, "array: {mlen: \" -18446744073709551552\"}\n",
+         "expected an integer"}, /* 64 modulo 2^64 */
         {PL_EPARSE, "array: {mlen: }\n", "array.mlen: expected an integer, found \"\""},
-        {PL_ERANGE, "array: {mlen: 8192}\n", "m.yaml:1:15: array.mlen: 8192 is outside 8..4096 lanes"},
+        {PL_ERANGE, "array: {mlen: 8192}\n",
+         "m.yaml:1:15: array.mlen: 8192 is outside 8..4096 lanes"},
         {PL_ERANGE, "clock: {clock_hz: 1}\n", "clock.clock_hz: 1 is outside 1e+06..1e+11 Hz"},
-        {PL_EPARSE, "formats: {kv_format: mxint9}\n", "m.yaml:1:22: formats.kv_format: \"mxint9\" is not a number format; did you mean"},
+        {PL_EPARSE, "formats: {kv_format: mxint9}\n",
+         "m.yaml:1:22: formats.kv_format: \"mxint9\" is not a number format; did you mean"},
         {PL_EPARSE, "formats: {kv_format: mxint8:48}\n", "block 4 8 16 32 64"},
         {PL_EPARSE, "formats: {kv_format: \"mxint 8\"}\n", "is not a number format"},
         {PL_EPARSE, "formats: {kv_format: \"mxint8:+16\"}\n", "is not a number format"},
@@ -171,9 +182,11 @@ TEST(test_errors_point_at_the_place)
         {PL_EPARSE, "name: \"\"\n", "name: expected 1 to 63 printable ASCII"},
         {PL_EPARSE, "name: [x]\n", "name: expected 1 to 63"},
         {PL_EPARSE, "name: \"a\\nb\"\n", "name: expected 1 to 63"},
-        {PL_EPARSE, "name: 0123456789012345678901234567890123456789012345678901234567890123\n", "name: expected 1 to 63"},
+        {PL_EPARSE, "name: 0123456789012345678901234567890123456789012345678901234567890123\n",
+         "name: expected 1 to 63"},
         {PL_EPARSE, "array: {mlen: 64\n", "m.yaml:2:1: malformed YAML"},
-        {PL_EPARSE, "array:\n\tmlen: 64\n", "m.yaml:2:1: malformed YAML: found character that cannot start"},
+        {PL_EPARSE, "array:\n\tmlen: 64\n",
+         "m.yaml:2:1: malformed YAML: found character that cannot start"},
         {PL_EPARSE, "array: {mlen: \xff}\n", "m.yaml:1:15: malformed YAML: invalid leading UTF-8"},
         {PL_EPARSE, "a: &a [1]\nb: [*a, *a]\n", "m.yaml:1:4: anchors"},
         {PL_EPARSE, "array: {mlen: &a 64, blen: *a}\n", "m.yaml:1:15: anchors"},
@@ -231,13 +244,17 @@ TEST(test_impossible_machines)
         {PL_ERANGE, "vector: {vector_format: none}\n", "vector.vector_format must be"},
         {PL_ERANGE, "vector: {vector_format: e3m4}\n", "vector.vector_format must be"},
         {PL_ERANGE, "vector: {vector_format: e5m1}\n", "vector.vector_format must be"},
-        {PL_EUNSUPPORTED, "array: {mlen: 16}\nvector: {vlen: 16}\nformats: {weight_format: \"mxint8:32\"}\n",
+        {PL_EUNSUPPORTED,
+         "array: {mlen: 16}\nvector: {vlen: 16}\nformats: {weight_format: \"mxint8:32\"}\n",
          "weight format mxint8:32: blocks of 32 are wider than min(mlen, vlen) = 16"},
-        {PL_EUNSUPPORTED, "vector: {vlen: 16}\nformats: {act_format: \"mxint8:32\"}\n", "activation format mxint8:32: blocks of 32"},
-        {PL_EUNSUPPORTED, "vector: {vlen: 16}\nformats: {kv_format: \"mxfp8_e4m3:64\"}\n", "KV format mxfp8_e4m3:64: blocks of 64"},
+        {PL_EUNSUPPORTED, "vector: {vlen: 16}\nformats: {act_format: \"mxint8:32\"}\n",
+         "activation format mxint8:32: blocks of 32"},
+        {PL_EUNSUPPORTED, "vector: {vlen: 16}\nformats: {kv_format: \"mxfp8_e4m3:64\"}\n",
+         "KV format mxfp8_e4m3:64: blocks of 64"},
         /* Pw = 8 + 8 + log2(min(16, 16, 4)) = 18; with 12 guard bits at least 32. */
         {PL_EUNSUPPORTED, "array: {acc_bits: 31}\n",
-         "array.acc_bits with act_format x weight_format: accumulators of 31 bits: products of 18 bits with 12 guard bits need 32..64"},
+         "array.acc_bits with act_format x weight_format: accumulators of 31 bits: products of 18 "
+         "bits with 12 guard bits need 32..64"},
         {PL_EUNSUPPORTED, "array: {acc_bits: 32, guard: 13}\n", "need 33..64"},
     };
     for (size_t i = 0; i < PL_COUNT(bad); i++) {
@@ -248,7 +265,9 @@ TEST(test_impossible_machines)
     }
     struct pl_arch a;
     OK(parse("array: {acc_bits: 32}\n", &a));
-    OK(parse("vector: {vector_format: e8m10}\nformats: {weight_format: none, act_format: none, kv_format: bf16}\n", &a));
+    OK(parse("vector: {vector_format: e8m10}\nformats: {weight_format: none, act_format: none, "
+             "kv_format: bf16}\n",
+             &a));
 }
 
 TEST(test_names)
@@ -282,12 +301,15 @@ TEST(test_set)
     const struct pl_arch before = a;
     REFUSED(PL_EUSAGE, "\"mlen\": expected name=value", pl_arch_set(&a, "mlen", &d));
     REFUSED(PL_EUSAGE, "expected name=value", pl_arch_set(&a, "=5", &d));
-    REFUSED(PL_EUSAGE, "no machine parameter \"mlem\"; did you mean \"mlen\"?", pl_arch_set(&a, "mlem=5", &d));
-    REFUSED(PL_EUSAGE, "no machine parameter \"vector.mlen\"", pl_arch_set(&a, "vector.mlen=64", &d));
+    REFUSED(PL_EUSAGE, "no machine parameter \"mlem\"; did you mean \"mlen\"?",
+            pl_arch_set(&a, "mlem=5", &d));
+    REFUSED(PL_EUSAGE, "no machine parameter \"vector.mlen\"",
+            pl_arch_set(&a, "vector.mlen=64", &d));
     REFUSED(PL_EUSAGE, "no machine parameter", pl_arch_set(&a, "array.mlen.x=64", &d));
     REFUSED(PL_ERANGE, "array.mlen: 7 is outside 8..4096", pl_arch_set(&a, "mlen=7", &d));
     REFUSED(PL_EPARSE, "array.mlen: expected an integer, found \"\"", pl_arch_set(&a, "mlen=", &d));
-    REFUSED(PL_EPARSE, "formats.kv_format: \"bf17\" is not a number format; did you mean \"bf16\"", pl_arch_set(&a, "kv_format=bf17", &d));
+    REFUSED(PL_EPARSE, "formats.kv_format: \"bf17\" is not a number format; did you mean \"bf16\"",
+            pl_arch_set(&a, "kv_format=bf17", &d));
     assert_same(&a, &before);
 }
 
@@ -296,45 +318,39 @@ TEST(test_latencies_by_hand)
 {
     (void)state;
     struct pl_arch a;
-    /* mlen 64, blen 4, vlen 128; every latency another number, so that none can stand for another. */
+    /* mlen 64, blen 4, vlen 128; every latency another number, so that none can stand for another.
+     */
     OK(parse("array: {mlen: 64, blen: 4, hlen: 16}\nvector: {vlen: 128}\nhbm: {hbm_bandwidth: 48}\n"
-             "latency: {lat_quant: 5, lat_convert: 7, lat_sram: 11, lat_vadd: 13, lat_vmul: 17, lat_vexp: 19, lat_vreci: 23,\n"
-             "  lat_tree_level: 3, lat_sfp: 29, lat_sexp: 31, lat_sdiv: 37, lat_int: 41, lat_imul: 43}\n",
+             "latency: {lat_quant: 5, lat_convert: 7, lat_sram: 11, lat_vadd: 13, lat_vmul: 17, "
+             "lat_vexp: 19, lat_vreci: 23,\n"
+             "  lat_tree_level: 3, lat_sfp: 29, lat_sexp: 31, lat_sdiv: 37, lat_int: 41, lat_imul: "
+             "43}\n",
              &a));
-    /* fill = 11 + 5 + 2*4 + 3 = 27; write-out tree = 3 * log2(64/4) + 7 = 19; vector tree = 3 * log2(128) = 21. */
+    /* fill = 11 + 5 + 2*4 + 3 = 27; write-out tree = 3 * log2(64/4) + 7 = 19; vector tree = 3 *
+     * log2(128) = 21. */
     static const struct {
         enum pl_op_class c;
         uint32_t blocks, issue, result;
     } want[] = {
-        {PL_OPC_MM, 0, 4, 27},
-        {PL_OPC_MV, 0, 4, 27},
-        {PL_OPC_MM_WO, 0, 4, 23},
-        {PL_OPC_MV_WO, 0, 1, 20},
+        {PL_OPC_MM, 0, 4, 27},        {PL_OPC_MV, 0, 4, 27},
+        {PL_OPC_MM_WO, 0, 4, 23},     {PL_OPC_MV_WO, 0, 1, 20},
         {PL_OPC_BMM, 6, 24, 70}, /* 6*4 + 27 + 19 */
-        {PL_OPC_VADD, 0, 1, 25},
-        {PL_OPC_VMOVE, 0, 1, 25},
-        {PL_OPC_VMUL, 0, 1, 29},
-        {PL_OPC_VEXP, 0, 1, 31},
-        {PL_OPC_VRECI, 0, 1, 35},
-        {PL_OPC_VSUM, 0, 1, 35}, /* 11 + (21 + 2) + 1 */
-        {PL_OPC_VMAX, 0, 1, 35},
-        {PL_OPC_VSCAN, 0, 1, 103}, /* 11 + 13*7 + 1 */
-        {PL_OPC_VHADAMARD, 4, 1, 20},
-        {PL_OPC_VTOPK, 9, 9, 41}, /* 11 + 9 + 21 */
-        {PL_OPC_SFP, 0, 1, 29},
-        {PL_OPC_SEXP, 0, 1, 31},
-        {PL_OPC_SDIV, 0, 37, 37},
-        {PL_OPC_SMEM, 0, 1, 11},
-        {PL_OPC_SMAP, 0, 8, 19},
-        {PL_OPC_INT, 0, 1, 41},
-        {PL_OPC_IMUL, 0, 1, 43},
-        {PL_OPC_CTL, 0, 1, 1},
+        {PL_OPC_VADD, 0, 1, 25},      {PL_OPC_VMOVE, 0, 1, 25},
+        {PL_OPC_VMUL, 0, 1, 29},      {PL_OPC_VEXP, 0, 1, 31},
+        {PL_OPC_VRECI, 0, 1, 35},     {PL_OPC_VSUM, 0, 1, 35},   /* 11 + (21 + 2) + 1 */
+        {PL_OPC_VMAX, 0, 1, 35},      {PL_OPC_VSCAN, 0, 1, 103}, /* 11 + 13*7 + 1 */
+        {PL_OPC_VHADAMARD, 4, 1, 20}, {PL_OPC_VTOPK, 9, 9, 41},  /* 11 + 9 + 21 */
+        {PL_OPC_SFP, 0, 1, 29},       {PL_OPC_SEXP, 0, 1, 31},
+        {PL_OPC_SDIV, 0, 37, 37},     {PL_OPC_SMEM, 0, 1, 11},
+        {PL_OPC_SMAP, 0, 8, 19},      {PL_OPC_INT, 0, 1, 41},
+        {PL_OPC_IMUL, 0, 1, 43},      {PL_OPC_CTL, 0, 1, 1},
     };
     assert_int_equal(PL_COUNT(want), PL_OPC_COUNT);
     for (size_t i = 0; i < PL_COUNT(want); i++) {
         const struct pl_latency l = pl_arch_latency(&a, want[i].c, want[i].blocks);
         if (l.issue_cyc != want[i].issue || l.result_cyc != want[i].result)
-            fail_msg("class %u: %u, %u, not %u, %u", want[i].c, l.issue_cyc, l.result_cyc, want[i].issue, want[i].result);
+            fail_msg("class %u: %u, %u, not %u, %u", want[i].c, l.issue_cyc, l.result_cyc,
+                     want[i].issue, want[i].result);
     }
     assert_int_equal(pl_arch_hbm_cycles(&a, 0), 0);
     assert_int_equal(pl_arch_hbm_cycles(&a, 48), 1);

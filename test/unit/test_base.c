@@ -1,4 +1,5 @@
-/* test_base.c - diagnostics, arenas, buffers, files, names, random numbers; the JSON and YAML adapters' errors. */
+/* test_base.c - diagnostics, arenas, buffers, files, names, random numbers; the JSON and YAML
+ * adapters' errors. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test.h"
 
@@ -32,7 +33,8 @@ TEST(test_fail_at_points_with_a_caret)
     fail_at("ab", 99); /* behind the end: at the end */
     assert_string_equal(d.text, "f.txt:1:3: no good\n  ab\n    ^");
     fail_at("\x01\x7f!", 2); /* nothing that would upset a terminal */
-    assert_string_equal(d.text, "f.txt:1:3: no good\n  ?" "?!\n    ^");
+    assert_string_equal(d.text, "f.txt:1:3: no good\n  ?"
+                                "?!\n    ^");
     assert_int_equal(pl_fail_at(NULL, PL_EIO, &(struct pl_source){"f", "", 0}, 0, "x"), PL_EIO);
 }
 
@@ -50,7 +52,8 @@ TEST(test_fail_at_long_line_is_cut)
     assert_non_null(caret);
     assert_true(strchr(line + 1, '\n') - line <= 103);
     const struct pl_source src = {name, text, sizeof text - 1};
-    pl_fail_at(&d, PL_EPARSE, &src, 4000, "%s", words); /* everything too long: still ended, caret kept */
+    pl_fail_at(&d, PL_EPARSE, &src, 4000, "%s",
+               words); /* everything too long: still ended, caret kept */
     assert_int_equal(d.text[strlen(d.text) - 1], '^');
 }
 
@@ -194,8 +197,10 @@ TEST(test_file_write_failure_keeps_the_old_file)
     assert_non_null(strstr(d.text, "/f: cannot write: File too large"));
     assert_file(f, "old");
     assert_int_equal(count_files(), 1);
-    REFUSED(PL_EIO, "/dev/full: cannot write: No space left", pl_file_write("/dev/full", big, 10, &d));
-    REFUSED(PL_EIO, "/none/f: cannot create: No such file", pl_file_write(in_dir("none/f"), big, 10, &d));
+    REFUSED(PL_EIO, "/dev/full: cannot write: No space left",
+            pl_file_write("/dev/full", big, 10, &d));
+    REFUSED(PL_EIO, "/none/f: cannot create: No such file",
+            pl_file_write(in_dir("none/f"), big, 10, &d));
     REFUSED(PL_EIO, "Is a directory", pl_file_write(dir, big, 10, &d));
     assert_int_equal(count_files(), 1);
 }
@@ -241,7 +246,9 @@ TEST(test_arithmetic)
 TEST(test_nearest)
 {
     (void)state;
-    static const char *const names[] = {"mlen", "blen", "hlen", "vector_format", "this_name_is_longer_than_sixty_four_bytes_and_so_never_a_suggestion"};
+    static const char *const names[] = {
+        "mlen", "blen", "hlen", "vector_format",
+        "this_name_is_longer_than_sixty_four_bytes_and_so_never_a_suggestion"};
     assert_string_equal(pl_nearest("mlem", names, PL_COUNT(names)), "mlen");
     assert_string_equal(pl_nearest("vectorformat", names, PL_COUNT(names)), "vector_format");
     assert_string_equal(pl_nearest("hlen", names, PL_COUNT(names)), "hlen");
@@ -250,18 +257,27 @@ TEST(test_nearest)
     assert_null(pl_nearest("mlen", names, 0));
 }
 
-/* The state 1 2 3 4 gives the values published with rand_xoshiro; splitmix64's of seed 1234567 are widely quoted. */
+/* The state 1 2 3 4 gives the values published with rand_xoshiro; splitmix64's of seed 1234567 are
+ * widely quoted. */
 TEST(test_rng_known_values)
 {
     (void)state;
-    static const uint64_t want[] = {11520, 0, 1509978240, 1215971899390074240, 1216172134540287360, 607988272756665600,
-                                    16172922978634559625u, 8476171486693032832, 10595114339597558777u, 2904607092377533576};
+    static const uint64_t want[] = {11520,
+                                    0,
+                                    1509978240,
+                                    1215971899390074240,
+                                    1216172134540287360,
+                                    607988272756665600,
+                                    16172922978634559625u,
+                                    8476171486693032832,
+                                    10595114339597558777u,
+                                    2904607092377533576};
     struct pl_rng r = {{1, 2, 3, 4}};
     for (size_t i = 0; i < PL_COUNT(want); i++)
         assert_true(pl_rng_u64(&r) == want[i]);
     pl_rng_init(&r, 1234567);
-    assert_true(r.s[0] == 6457827717110365317u && r.s[1] == 3203168211198807973u && r.s[2] == 9817491932198370423u &&
-                r.s[3] == 4593380528125082431u);
+    assert_true(r.s[0] == 6457827717110365317u && r.s[1] == 3203168211198807973u &&
+                r.s[2] == 9817491932198370423u && r.s[3] == 4593380528125082431u);
     unsigned seen[7] = {0};
     double sum = 0, squares = 0;
     for (int i = 0; i < 70000; i++) {
@@ -329,7 +345,8 @@ TEST(test_json_members)
     bool b = true;
     const char *s = "old";
     const struct pl_json_at at = {"c.json", "rope"}, top = {"c.json", ""};
-    OK(json("{\"u\": 7, \"neg\": -1, \"big\": 9223372036854775807, \"x\": 1.5, \"t\": true, \"s\": \"text\", \"nul\": \"a\\u0000b\","
+    OK(json("{\"u\": 7, \"neg\": -1, \"big\": 9223372036854775807, \"x\": 1.5, \"t\": true, \"s\": "
+            "\"text\", \"nul\": \"a\\u0000b\","
             " \"none\": null, \"list\": [1]}",
             &o));
     OK(pl_json_u64(&at, o, "u", true, 7, 7, &u, &d));
@@ -337,24 +354,34 @@ TEST(test_json_members)
     OK(pl_json_u64(&at, o, "absent", false, 1, 9, &u, &d));
     OK(pl_json_u64(&at, o, "none", false, 1, 9, &u, &d));
     assert_int_equal(u, 7); /* left alone */
-    REFUSED(PL_EPARSE, "c.json: rope.absent: is missing", pl_json_u64(&at, o, "absent", true, 1, 9, &u, &d));
-    REFUSED(PL_EPARSE, "c.json: absent: is missing", pl_json_u64(&top, o, "absent", true, 1, 9, &u, &d));
-    REFUSED(PL_EPARSE, "c.json: rope.none: is missing", pl_json_u64(&at, o, "none", true, 1, 9, &u, &d));
+    REFUSED(PL_EPARSE, "c.json: rope.absent: is missing",
+            pl_json_u64(&at, o, "absent", true, 1, 9, &u, &d));
+    REFUSED(PL_EPARSE, "c.json: absent: is missing",
+            pl_json_u64(&top, o, "absent", true, 1, 9, &u, &d));
+    REFUSED(PL_EPARSE, "c.json: rope.none: is missing",
+            pl_json_u64(&at, o, "none", true, 1, 9, &u, &d));
     REFUSED(PL_ERANGE, "rope.u: 7 is outside 8..9", pl_json_u64(&at, o, "u", true, 8, 9, &u, &d));
-    REFUSED(PL_ERANGE, "rope.neg: -1 is outside 0..", pl_json_u64(&at, o, "neg", true, 0, UINT64_MAX, &u, &d));
-    REFUSED(PL_ERANGE, "rope.big: 9223372036854775807 is outside 0..5", pl_json_u64(&at, o, "big", true, 0, 5, &u, &d));
-    REFUSED(PL_EPARSE, "rope.x: expected an integer, found a real number", pl_json_u64(&at, o, "x", true, 0, 9, &u, &d));
+    REFUSED(PL_ERANGE, "rope.neg: -1 is outside 0..",
+            pl_json_u64(&at, o, "neg", true, 0, UINT64_MAX, &u, &d));
+    REFUSED(PL_ERANGE, "rope.big: 9223372036854775807 is outside 0..5",
+            pl_json_u64(&at, o, "big", true, 0, 5, &u, &d));
+    REFUSED(PL_EPARSE, "rope.x: expected an integer, found a real number",
+            pl_json_u64(&at, o, "x", true, 0, 9, &u, &d));
     OK(pl_json_double(&at, o, "u", true, &x, &d));
     assert_true(x == 7);
-    REFUSED(PL_EPARSE, "rope.s: expected a number, found a string", pl_json_double(&at, o, "s", true, &x, &d));
+    REFUSED(PL_EPARSE, "rope.s: expected a number, found a string",
+            pl_json_double(&at, o, "s", true, &x, &d));
     OK(pl_json_bool(&at, o, "t", true, &b, &d));
-    REFUSED(PL_EPARSE, "rope.u: expected true or false, found an integer", pl_json_bool(&at, o, "u", true, &b, &d));
+    REFUSED(PL_EPARSE, "rope.u: expected true or false, found an integer",
+            pl_json_bool(&at, o, "u", true, &b, &d));
     OK(pl_json_string(&at, o, "s", true, &s, &d));
     assert_string_equal(s, "text");
     REFUSED(PL_EPARSE, "rope.nul: holds a NUL", pl_json_string(&at, o, "nul", true, &s, &d));
-    REFUSED(PL_EPARSE, "rope.t: expected a string, found true", pl_json_string(&at, o, "t", true, &s, &d));
+    REFUSED(PL_EPARSE, "rope.t: expected a string, found true",
+            pl_json_string(&at, o, "t", true, &s, &d));
     OK(pl_json_member(&at, o, "list", true, JSON_ARRAY, &m, &d));
-    REFUSED(PL_EPARSE, "rope.list: expected an object, found an array", pl_json_member(&at, o, "list", true, JSON_OBJECT, &m, &d));
+    REFUSED(PL_EPARSE, "rope.list: expected an object, found an array",
+            pl_json_member(&at, o, "list", true, JSON_OBJECT, &m, &d));
     json_decref(o);
 }
 
@@ -370,7 +397,8 @@ TEST(test_yaml_tree)
     (void)state;
     struct pl_arena a;
     struct pl_yaml *y = NULL;
-    static const char text[] = "\xef\xbb\xbf# \xc3\xa4\na: {b: 1, c: [x, 'y z']}\nd: \"\xc3\xbc\"\ne: |\n  line\n";
+    static const char text[] =
+        "\xef\xbb\xbf# \xc3\xa4\na: {b: 1, c: [x, 'y z']}\nd: \"\xc3\xbc\"\ne: |\n  line\n";
     pl_arena_init(&a);
     a.block_bytes = 64;
     OK(yaml_n(&a, text, sizeof text - 1, &y));
@@ -423,7 +451,8 @@ TEST(test_yaml_malformed)
         {"\xc3\xa4: \xc3\xb6\nx: *y\n", "m.yaml:2:4: aliases"},
         {"a: \"\\0\"\n", "a NUL character in a value"},
         {"a: \"\\q\"\n", "unknown escape character"},
-        {"- - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - x\n", "nested deeper than 32"},
+        {"- - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - x\n",
+         "nested deeper than 32"},
     };
     struct pl_arena a;
     pl_arena_init(&a);

@@ -1,4 +1,5 @@
-/* test_model.c - config.json key by key, rotation frequencies by hand, checkpoint folders good and broken. */
+/* test_model.c - config.json key by key, rotation frequencies by hand, checkpoint folders good and
+ * broken. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test.h"
 
@@ -15,10 +16,11 @@ struct member {
     const char *key, *value;
 };
 static const struct member base[] = {
-    {"model_type", "\"llama\""},     {"vocab_size", "5"},           {"hidden_size", "4"},       {"intermediate_size", "6"},
-    {"num_hidden_layers", "1"},      {"num_attention_heads", "2"},  {"num_key_value_heads", "1"}, {"hidden_act", "\"silu\""},
-    {"max_position_embeddings", "32"}, {"rms_norm_eps", "1e-5"},    {"rope_theta", "10000.0"},  {"tie_word_embeddings", "false"},
-    {"bos_token_id", "1"},           {"eos_token_id", "2"},
+    {"model_type", "\"llama\""},  {"vocab_size", "5"},        {"hidden_size", "4"},
+    {"intermediate_size", "6"},   {"num_hidden_layers", "1"}, {"num_attention_heads", "2"},
+    {"num_key_value_heads", "1"}, {"hidden_act", "\"silu\""}, {"max_position_embeddings", "32"},
+    {"rms_norm_eps", "1e-5"},     {"rope_theta", "10000.0"},  {"tie_word_embeddings", "false"},
+    {"bos_token_id", "1"},        {"eos_token_id", "2"},
 };
 
 /* The base with `key` set to `value` (NULL: left out). */
@@ -94,8 +96,9 @@ TEST(test_config_values)
 TEST(test_config_required_keys)
 {
     (void)state;
-    static const char *const key[] = {"model_type", "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers",
-                                      "num_attention_heads"};
+    static const char *const key[] = {"model_type",        "vocab_size",
+                                      "hidden_size",       "intermediate_size",
+                                      "num_hidden_layers", "num_attention_heads"};
     for (size_t i = 0; i < PL_COUNT(key); i++) {
         struct pl_model_config c;
         char words[96];
@@ -108,70 +111,88 @@ TEST(test_config_required_keys)
     }
 }
 
+static const struct {
+    enum pl_status status;
+    const char *key, *value, *words;
+} bad_config[] = {
+    {PL_ERANGE, "vocab_size", "0", "vocab_size: 0 is outside 1.."},
+    {PL_ERANGE, "vocab_size", "-1", "vocab_size: -1 is outside"},
+    {PL_ERANGE, "vocab_size", "9223372036854775807", "vocab_size: 9223372036854775807 is outside"},
+    {PL_EPARSE, "vocab_size", "92233720368547758070", "too big integer"},
+    {PL_ERANGE, "hidden_size", "1048577", "hidden_size: 1048577 is outside 1..1048576"},
+    {PL_ERANGE, "num_hidden_layers", "5000", "num_hidden_layers: 5000 is outside"},
+    {PL_ERANGE, "num_attention_heads", "0", "num_attention_heads: 0 is outside"},
+    {PL_ERANGE, "num_attention_heads", "3", "num_attention_heads 3 must divide hidden_size 4"},
+    {PL_ERANGE, "num_attention_heads", "4", "head_dim 1 must be even and in 2..4096"},
+    {PL_ERANGE, "num_key_value_heads", "3",
+     "num_key_value_heads 3 does not divide num_attention_heads 2"},
+    {PL_ERANGE, "num_key_value_heads", "0", "num_key_value_heads: 0 is outside"},
+    {PL_EPARSE, "num_key_value_heads", "\"1\"",
+     "num_key_value_heads: expected an integer, found a string"},
+    {PL_ERANGE, "head_dim", "3", "head_dim 3 must be even"},
+    {PL_ERANGE, "head_dim", "8192", "head_dim: 8192 is outside"},
+    {PL_ERANGE, "max_position_embeddings", "0", "max_position_embeddings: 0 is outside"},
+    {PL_ERANGE, "rms_norm_eps", "0", "rms_norm_eps: 0 is outside (0, 1)"},
+    {PL_ERANGE, "rms_norm_eps", "-1e-5", "rms_norm_eps"},
+    {PL_EPARSE, "rms_norm_eps", "NaN", "config.json:10:"},
+    {PL_EPARSE, "rms_norm_eps", "\"1e-5\"", "rms_norm_eps: expected a number, found a string"},
+    {PL_ERANGE, "rope_theta", "0.5", "rope_theta: 0.5 is outside"},
+    {PL_ERANGE, "rope_theta", "1e300", "rope_theta: 1e+300 is outside"},
+    {PL_EPARSE, "tie_word_embeddings", "1",
+     "tie_word_embeddings: expected true or false, found an integer"},
+    {PL_ERANGE, "bos_token_id", "5", "bos_token_id: 5 is outside 0..4"},
+    {PL_ERANGE, "eos_token_id", "5", "eos_token_id: expected token ids below 5"},
+    {PL_ERANGE, "eos_token_id", "-1", "eos_token_id: expected token ids below 5"},
+    {PL_ERANGE, "eos_token_id", "[1, \"2\"]", "eos_token_id: expected token ids below 5"},
+    {PL_EUNSUPPORTED, "model_type", "\"gpt2\"",
+     "model_type \"gpt2\" is not supported; supported: llama"},
+    {PL_EUNSUPPORTED, "hidden_act", "\"gelu\"",
+     "hidden_act \"gelu\" is not supported; supported: silu"},
+    {PL_EUNSUPPORTED, "attention_bias", "true", "attention_bias is not supported"},
+    {PL_EUNSUPPORTED, "mlp_bias", "true", "mlp_bias is not supported"},
+    {PL_EPARSE, "mlp_bias", "0", "mlp_bias: expected true or false"},
+    {PL_EUNSUPPORTED, "rope_parameters", "{\"rope_theta\": 5e5}",
+     "rope_parameters is not supported"},
+    {PL_EUNSUPPORTED, "quantization_config", "{\"bits\": 4}",
+     "quantization_config is not supported"},
+    {PL_EUNSUPPORTED, "partial_rotary_factor", "0.5", "partial_rotary_factor 0.5 is not supported"},
+    {PL_EPARSE, "rope_scaling", "8", "rope_scaling: expected an object, found an integer"},
+    {PL_EUNSUPPORTED, "rope_scaling", "{\"rope_type\": \"yarn\", \"factor\": 2}",
+     "rope_scaling type \"yarn\" is not supported; supported: default, linear, llama3"},
+    {PL_EPARSE, "rope_scaling", "{\"type\": \"linear\"}", "rope_scaling.factor: is missing"},
+    {PL_EPARSE, "rope_scaling", "{\"type\": \"linear\", \"factor\": \"2\"}",
+     "rope_scaling.factor: expected a number"},
+    {PL_ERANGE, "rope_scaling", "{\"type\": \"linear\", \"factor\": 0.5}",
+     "rope_scaling.factor: 0.5 is outside"},
+    {PL_EPARSE, "rope_scaling", "{\"type\": 1}", "rope_scaling.type: expected a string"},
+    {PL_EPARSE, "rope_scaling", "{\"rope_type\": \"llama3\", \"factor\": 8}",
+     "rope_scaling.low_freq_factor: is missing"},
+    {PL_ERANGE, "rope_scaling",
+     "{\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 4, \"high_freq_factor\": "
+     "4, \"original_max_position_embeddings\": 8}",
+     "high_freq_factor must exceed low_freq_factor"},
+    {PL_ERANGE, "rope_scaling",
+     "{\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 1, \"high_freq_factor\": "
+     "4, \"original_max_position_embeddings\": 0}",
+     "rope_scaling.original_max_position_embeddings: 0 is outside"},
+};
+
 TEST(test_config_refusals)
 {
     (void)state;
-    static const struct {
-        enum pl_status status;
-        const char *key, *value, *words;
-    } bad[] = {
-        {PL_ERANGE, "vocab_size", "0", "vocab_size: 0 is outside 1.."},
-        {PL_ERANGE, "vocab_size", "-1", "vocab_size: -1 is outside"},
-        {PL_ERANGE, "vocab_size", "9223372036854775807", "vocab_size: 9223372036854775807 is outside"},
-        {PL_EPARSE, "vocab_size", "92233720368547758070", "too big integer"},
-        {PL_ERANGE, "hidden_size", "1048577", "hidden_size: 1048577 is outside 1..1048576"},
-        {PL_ERANGE, "num_hidden_layers", "5000", "num_hidden_layers: 5000 is outside"},
-        {PL_ERANGE, "num_attention_heads", "0", "num_attention_heads: 0 is outside"},
-        {PL_ERANGE, "num_attention_heads", "3", "num_attention_heads 3 must divide hidden_size 4"},
-        {PL_ERANGE, "num_attention_heads", "4", "head_dim 1 must be even and in 2..4096"},
-        {PL_ERANGE, "num_key_value_heads", "3", "num_key_value_heads 3 does not divide num_attention_heads 2"},
-        {PL_ERANGE, "num_key_value_heads", "0", "num_key_value_heads: 0 is outside"},
-        {PL_EPARSE, "num_key_value_heads", "\"1\"", "num_key_value_heads: expected an integer, found a string"},
-        {PL_ERANGE, "head_dim", "3", "head_dim 3 must be even"},
-        {PL_ERANGE, "head_dim", "8192", "head_dim: 8192 is outside"},
-        {PL_ERANGE, "max_position_embeddings", "0", "max_position_embeddings: 0 is outside"},
-        {PL_ERANGE, "rms_norm_eps", "0", "rms_norm_eps: 0 is outside (0, 1)"},
-        {PL_ERANGE, "rms_norm_eps", "-1e-5", "rms_norm_eps"},
-        {PL_EPARSE, "rms_norm_eps", "NaN", "config.json:10:"},
-        {PL_EPARSE, "rms_norm_eps", "\"1e-5\"", "rms_norm_eps: expected a number, found a string"},
-        {PL_ERANGE, "rope_theta", "0.5", "rope_theta: 0.5 is outside"},
-        {PL_ERANGE, "rope_theta", "1e300", "rope_theta: 1e+300 is outside"},
-        {PL_EPARSE, "tie_word_embeddings", "1", "tie_word_embeddings: expected true or false, found an integer"},
-        {PL_ERANGE, "bos_token_id", "5", "bos_token_id: 5 is outside 0..4"},
-        {PL_ERANGE, "eos_token_id", "5", "eos_token_id: expected token ids below 5"},
-        {PL_ERANGE, "eos_token_id", "-1", "eos_token_id: expected token ids below 5"},
-        {PL_ERANGE, "eos_token_id", "[1, \"2\"]", "eos_token_id: expected token ids below 5"},
-        {PL_EUNSUPPORTED, "model_type", "\"gpt2\"", "model_type \"gpt2\" is not supported; supported: llama"},
-        {PL_EUNSUPPORTED, "hidden_act", "\"gelu\"", "hidden_act \"gelu\" is not supported; supported: silu"},
-        {PL_EUNSUPPORTED, "attention_bias", "true", "attention_bias is not supported"},
-        {PL_EUNSUPPORTED, "mlp_bias", "true", "mlp_bias is not supported"},
-        {PL_EPARSE, "mlp_bias", "0", "mlp_bias: expected true or false"},
-        {PL_EUNSUPPORTED, "rope_parameters", "{\"rope_theta\": 5e5}", "rope_parameters is not supported"},
-        {PL_EUNSUPPORTED, "quantization_config", "{\"bits\": 4}", "quantization_config is not supported"},
-        {PL_EUNSUPPORTED, "partial_rotary_factor", "0.5", "partial_rotary_factor 0.5 is not supported"},
-        {PL_EPARSE, "rope_scaling", "8", "rope_scaling: expected an object, found an integer"},
-        {PL_EUNSUPPORTED, "rope_scaling", "{\"rope_type\": \"yarn\", \"factor\": 2}", "rope_scaling type \"yarn\" is not supported; supported: default, linear, llama3"},
-        {PL_EPARSE, "rope_scaling", "{\"type\": \"linear\"}", "rope_scaling.factor: is missing"},
-        {PL_EPARSE, "rope_scaling", "{\"type\": \"linear\", \"factor\": \"2\"}", "rope_scaling.factor: expected a number"},
-        {PL_ERANGE, "rope_scaling", "{\"type\": \"linear\", \"factor\": 0.5}", "rope_scaling.factor: 0.5 is outside"},
-        {PL_EPARSE, "rope_scaling", "{\"type\": 1}", "rope_scaling.type: expected a string"},
-        {PL_EPARSE, "rope_scaling", "{\"rope_type\": \"llama3\", \"factor\": 8}", "rope_scaling.low_freq_factor: is missing"},
-        {PL_ERANGE, "rope_scaling", "{\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 4, \"high_freq_factor\": 4, \"original_max_position_embeddings\": 8}",
-         "high_freq_factor must exceed low_freq_factor"},
-        {PL_ERANGE, "rope_scaling", "{\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 1, \"high_freq_factor\": 4, \"original_max_position_embeddings\": 0}",
-         "rope_scaling.original_max_position_embeddings: 0 is outside"},
-    };
     struct pl_model_config c;
-    for (size_t i = 0; i < PL_COUNT(bad); i++) {
-        REFUSED(bad[i].status, bad[i].words, config(bad[i].key, bad[i].value, &c));
+    for (size_t i = 0; i < PL_COUNT(bad_config); i++) {
+        REFUSED(bad_config[i].status, bad_config[i].words,
+                config(bad_config[i].key, bad_config[i].value, &c));
         assert_memory_equal(d.text, "config.json:", 12);
     }
     struct pl_source src = {"config.json", "[1]", 3};
     REFUSED(PL_EPARSE, "config.json: expected a JSON object", pl_model_config_parse(&src, &c, &d));
     src = (struct pl_source){"config.json", "{\"a\": 1", 7};
     REFUSED(PL_EPARSE, "config.json:1:", pl_model_config_parse(&src, &c, &d));
-    static const char nine[] = "{\"model_type\":\"llama\",\"vocab_size\":99,\"hidden_size\":4,\"intermediate_size\":4,"
-                               "\"num_hidden_layers\":1,\"num_attention_heads\":2,\"eos_token_id\":[1,2,3,4,5,6,7,8,9]}";
+    static const char nine[] =
+        "{\"model_type\":\"llama\",\"vocab_size\":99,\"hidden_size\":4,\"intermediate_size\":4,"
+        "\"num_hidden_layers\":1,\"num_attention_heads\":2,\"eos_token_id\":[1,2,3,4,5,6,7,8,9]}";
     src = (struct pl_source){"config.json", nine, sizeof nine - 1};
     REFUSED(PL_EUNSUPPORTED, "eos_token_id: more than 8 ids", pl_model_config_parse(&src, &c, &d));
 }
@@ -193,13 +214,16 @@ TEST(test_rope_by_hand)
     pl_rope_inv_freq(&c, f);
     for (int i = 0; i < 4; i++)
         assert_true(fabs(f[i] * 4 / plain[i] - 1) < 1e-14);
-    OK(config("rope_scaling", "{\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 1, \"high_freq_factor\": 4, \"original_max_position_embeddings\": 2048}", &c));
+    OK(config("rope_scaling",
+              "{\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 1, "
+              "\"high_freq_factor\": 4, \"original_max_position_embeddings\": 2048}",
+              &c));
     assert_int_equal(c.rope, PL_ROPE_LLAMA3);
     assert_int_equal(c.rope_original_max, 2048);
     c.head_dim = 8;
     pl_rope_inv_freq(&c, f);
-    /* Below 2048/4 kept; above 2048/1 divided by 8; 628 between: smooth = (2048/628.3185 - 1)/3 = 0.753164411507339,
-     * so 0.01 * (smooth + (1 - smooth)/8) = 0.00784018860068922. */
+    /* Below 2048/4 kept; above 2048/1 divided by 8; 628 between: smooth = (2048/628.3185 - 1)/3 =
+     * 0.753164411507339, so 0.01 * (smooth + (1 - smooth)/8) = 0.00784018860068922. */
     static const double llama3[] = {1, 0.1, 0.00784018860068922, 0.000125};
     for (int i = 0; i < 4; i++)
         assert_true(fabs(f[i] / llama3[i] - 1) < 1e-13);
@@ -239,16 +263,24 @@ struct shape {
 };
 #define L "model.layers.0."
 static const struct shape tensors[] = {
-    {"model.embed_tokens.weight", "[5,4]", 20}, {"model.norm.weight", "[4]", 4}, {"lm_head.weight", "[5,4]", 20},
-    {L "input_layernorm.weight", "[4]", 4},     {L "self_attn.q_proj.weight", "[4,4]", 16},
-    {L "self_attn.k_proj.weight", "[2,4]", 8},  {L "self_attn.v_proj.weight", "[2,4]", 8},
-    {L "self_attn.o_proj.weight", "[4,4]", 16}, {L "post_attention_layernorm.weight", "[4]", 4},
-    {L "mlp.gate_proj.weight", "[6,4]", 24},    {L "mlp.up_proj.weight", "[6,4]", 24},
+    {"model.embed_tokens.weight", "[5,4]", 20},
+    {"model.norm.weight", "[4]", 4},
+    {"lm_head.weight", "[5,4]", 20},
+    {L "input_layernorm.weight", "[4]", 4},
+    {L "self_attn.q_proj.weight", "[4,4]", 16},
+    {L "self_attn.k_proj.weight", "[2,4]", 8},
+    {L "self_attn.v_proj.weight", "[2,4]", 8},
+    {L "self_attn.o_proj.weight", "[4,4]", 16},
+    {L "post_attention_layernorm.weight", "[4]", 4},
+    {L "mlp.gate_proj.weight", "[6,4]", 24},
+    {L "mlp.up_proj.weight", "[6,4]", 24},
     {L "mlp.down_proj.weight", "[4,6]", 24},
 };
 
-/* Tensors [from, to) as F16 (or U16) zeros, one left out (or -1), one with another shape of as many elements (or -1). */
-static void write_shard(const char *name, size_t from, size_t to, int skip, int reshape, const char *shape, const char *dtype)
+/* Tensors [from, to) as F16 (or U16) zeros, one left out (or -1), one with another shape of as many
+ * elements (or -1). */
+static void write_shard(const char *name, size_t from, size_t to, int skip, int reshape,
+                        const char *shape, const char *dtype)
 {
     struct pl_buf h, b;
     static const char zero[256];
@@ -259,8 +291,9 @@ static void write_shard(const char *name, size_t from, size_t to, int skip, int 
     for (size_t i = from; i < to; i++) {
         if ((int)i == skip)
             continue;
-        pl_buf_printf(&h, ",\"%s\":{\"dtype\":\"%s\",\"shape\":%s,\"data_offsets\":[%zu,%zu]}", tensors[i].name, dtype,
-                      (int)i == reshape ? shape : tensors[i].shape, at, at + 2 * tensors[i].count);
+        pl_buf_printf(&h, ",\"%s\":{\"dtype\":\"%s\",\"shape\":%s,\"data_offsets\":[%zu,%zu]}",
+                      tensors[i].name, dtype, (int)i == reshape ? shape : tensors[i].shape, at,
+                      at + 2 * tensors[i].count);
         at += 2 * tensors[i].count;
     }
     pl_buf_puts(&h, "}");
@@ -308,7 +341,8 @@ TEST(test_checkpoint_in_one_file)
     assert_non_null(mkdtemp(dir));
     REFUSED(PL_EIO, "config.json: No such file", open_dir(dir));
     write_config(NULL, NULL);
-    REFUSED(PL_EIO, "holds neither model.safetensors nor model.safetensors.index.json", open_dir(dir));
+    REFUSED(PL_EIO, "holds neither model.safetensors nor model.safetensors.index.json",
+            open_dir(dir));
     write_shard("model.safetensors", 0, N, -1, -1, NULL, "F16");
     OK(open_dir(dir));
     for (int i = 0; i < N; i++) {
@@ -320,7 +354,8 @@ TEST(test_checkpoint_in_one_file)
         char flat[16];
         snprintf(flat, sizeof flat, "[2,%u]", tensors[i].count / 2);
         write_shard("model.safetensors", 0, N, -1, i, flat, "F16");
-        snprintf(words, sizeof words, "tensor \"%s\" has shape [2, %u], expected [", tensors[i].name, tensors[i].count / 2);
+        snprintf(words, sizeof words, "tensor \"%s\" has shape [2, %u], expected [",
+                 tensors[i].name, tensors[i].count / 2);
         if (strcmp(flat, tensors[i].shape) != 0)
             REFUSED(PL_EPARSE, words, open_dir(dir));
     }
@@ -336,7 +371,8 @@ TEST(test_checkpoint_in_one_file)
     write_shard("model.safetensors", 0, N, 2, -1, NULL, "BF16");
     OK(open_dir(dir));
     write_text("generation_config.json", "{\"eos_token_id\": [2, 9]}");
-    REFUSED(PL_ERANGE, "generation_config.json: eos_token_id: expected token ids below 5", open_dir(dir));
+    REFUSED(PL_ERANGE, "generation_config.json: eos_token_id: expected token ids below 5",
+            open_dir(dir));
     write_text("generation_config.json", "[]");
     REFUSED(PL_EPARSE, "generation_config.json: expected a JSON object", open_dir(dir));
     write_text("generation_config.json", "{\"eos_token_id\": [2, 4]}");
@@ -349,7 +385,8 @@ static void write_index(const char *first, const char *second)
     struct pl_buf b;
     pl_buf_init(&b);
     for (size_t i = 0; i < PL_COUNT(tensors); i++)
-        pl_buf_printf(&b, "%s\"%s\": \"%s\"", i ? ", " : "{\"metadata\": {}, \"weight_map\": {", tensors[i].name, i < 6 ? first : second);
+        pl_buf_printf(&b, "%s\"%s\": \"%s\"", i ? ", " : "{\"metadata\": {}, \"weight_map\": {",
+                      tensors[i].name, i < 6 ? first : second);
     pl_buf_puts(&b, "}}");
     write_text("model.safetensors.index.json", b.data);
     pl_buf_fini(&b);
@@ -366,13 +403,18 @@ TEST(test_checkpoint_in_shards)
     REFUSED(PL_EIO, "b.safetensors: No such file", open_dir(dir));
     write_shard("b.safetensors", 6, N, -1, -1, NULL, "F16");
     OK(open_dir(dir));
-    write_shard("b.safetensors", 6, N, 8, -1, NULL, "F16"); /* the map names a tensor that its shard lacks */
-    REFUSED(PL_EPARSE, "model.safetensors.index.json: weight_map." L "post_attention_layernorm.weight: no such tensor in b.safetensors", open_dir(dir));
+    write_shard("b.safetensors", 6, N, 8, -1, NULL,
+                "F16"); /* the map names a tensor that its shard lacks */
+    REFUSED(PL_EPARSE,
+            "model.safetensors.index.json: weight_map." L
+            "post_attention_layernorm.weight: no such tensor in b.safetensors",
+            open_dir(dir));
     write_shard("b.safetensors", 5, N, -1, -1, NULL, "F16");
     REFUSED(PL_EPARSE, "tensor \"" L "self_attn.k_proj.weight\" is in two shards", open_dir(dir));
     write_shard("b.safetensors", 6, N, -1, 7, "[2,8]", "F16");
     REFUSED(PL_EPARSE, "o_proj.weight\" has shape [2, 8], expected [4, 4]", open_dir(dir));
-    static const char *const outside[] = {"../x", "/etc/passwd", "sub/x.safetensors", "..", ".hidden", ""};
+    static const char *const outside[] = {"../x", "/etc/passwd", "sub/x.safetensors",
+                                          "..",   ".hidden",     ""};
     for (size_t i = 0; i < PL_COUNT(outside); i++) {
         write_index("a.safetensors", outside[i]);
         REFUSED(PL_EPARSE, "expected the name of a file in this folder", open_dir(dir));
@@ -410,9 +452,17 @@ TEST(test_published_configs)
     static const struct {
         const char *name, *words; /* NULL: a Llama */
     } file[] = {
-        {"llama-2-7b", NULL}, {"llama-3-8b", NULL}, {"llama-3.1-8b", NULL}, {"llama-3.1-405b", NULL}, {"llama-3.2-1b", NULL},
-        {"llama-3.3-70b", NULL}, {"smollm2-135m", NULL}, {"deepseek-v3", "model_type \"deepseek_v3\""},
-        {"gpt-oss-20b", "model_type \"gpt_oss\""}, {"mixtral-8x7b", "model_type \"mixtral\""}, {"qwen3-8b", "model_type \"qwen3\""},
+        {"llama-2-7b", NULL},
+        {"llama-3-8b", NULL},
+        {"llama-3.1-8b", NULL},
+        {"llama-3.1-405b", NULL},
+        {"llama-3.2-1b", NULL},
+        {"llama-3.3-70b", NULL},
+        {"smollm2-135m", NULL},
+        {"deepseek-v3", "model_type \"deepseek_v3\""},
+        {"gpt-oss-20b", "model_type \"gpt_oss\""},
+        {"mixtral-8x7b", "model_type \"mixtral\""},
+        {"qwen3-8b", "model_type \"qwen3\""},
     };
     for (size_t i = 0; i < PL_COUNT(file); i++) {
         char name[64];
@@ -426,7 +476,8 @@ TEST(test_published_configs)
         else
             OK(pl_model_config_load(path, &c, &d));
         if (!strcmp(file[i].name, "llama-3.1-8b"))
-            assert_true(c.rope == PL_ROPE_LLAMA3 && c.rope_factor == 8 && c.rope_original_max == 8192 && c.head_dim == 128);
+            assert_true(c.rope == PL_ROPE_LLAMA3 && c.rope_factor == 8 &&
+                        c.rope_original_max == 8192 && c.head_dim == 128);
     }
 }
 

@@ -1,4 +1,5 @@
-/* test_safetensors.c - files made here: truncated, overlapping, misaligned, absurd headers; exact conversions. */
+/* test_safetensors.c - files made here: truncated, overlapping, misaligned, absurd headers; exact
+ * conversions. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test.h"
 
@@ -25,13 +26,15 @@ static void put_file(struct pl_buf *b, const char *header, size_t data_bytes)
 }
 
 /* Parse from a block of exactly `len` bytes, so that a sanitizer sees the first byte too far. */
-static enum pl_status parse_n(const char *data, size_t len, struct pl_arena *a, struct pl_safetensors *st)
+static enum pl_status parse_n(const char *data, size_t len, struct pl_arena *a,
+                              struct pl_safetensors *st)
 {
     uint8_t *exact = malloc(len ? len : 1);
     memcpy(exact, data, len);
     const enum pl_status s = pl_safetensors_parse(a, "f.st", exact, len, st, &d);
     for (size_t i = 0; s == PL_OK && i < st->n; i++)
-        assert_true(st->tensor[i].data >= exact + 8 && st->tensor[i].data + st->tensor[i].bytes <= exact + len);
+        assert_true(st->tensor[i].data >= exact + 8 &&
+                    st->tensor[i].data + st->tensor[i].bytes <= exact + len);
     free(exact);
     return s;
 }
@@ -49,10 +52,11 @@ static enum pl_status parse(const char *header, size_t data_bytes)
     return s;
 }
 
-#define GOOD                                                                                                           \
-    "{\"__metadata__\":{\"format\":\"pt\"},\"b\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_offsets\":[0,24]},"            \
-    "\"c\":{\"dtype\":\"BF16\",\"shape\":[],\"data_offsets\":[24,26]},"                                                \
-    "\"a\":{\"dtype\":\"F16\",\"shape\":[3],\"data_offsets\":[26,32]},"                                                \
+#define GOOD                                                                                       \
+    "{\"__metadata__\":{\"format\":\"pt\"},\"b\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_"       \
+    "offsets\":[0,24]},"                                                                           \
+    "\"c\":{\"dtype\":\"BF16\",\"shape\":[],\"data_offsets\":[24,26]},"                            \
+    "\"a\":{\"dtype\":\"F16\",\"shape\":[3],\"data_offsets\":[26,32]},"                            \
     "\"none\":{\"dtype\":\"I8\",\"shape\":[0,9],\"data_offsets\":[26,26]}}   "
 
 TEST(test_good_file)
@@ -140,62 +144,75 @@ TEST(test_header_length)
     }
 }
 
+#define T(dtype, shape, offsets)                                                                   \
+    "{\"t\":{\"dtype\":" dtype ",\"shape\":" shape ",\"data_offsets\":" offsets "}}"
+static const struct {
+    const char *header, *words; /* with 24 bytes of data */
+} bad_header[] = {
+    {"[]", "the header is not a JSON object"},
+    {"{\"t\":1}", "tensor \"t\": expected an object"},
+    {"{\"t\":{}}", "expected an object with dtype, shape and data_offsets"},
+    {"{\"t\" 1}", "f.st:1:6: malformed JSON"},
+    {"{\"t\":{\"dtype\":\"F32\",\"shape\":[6],\"data_offsets\":[0,24]},\"t\":1}",
+     "duplicate object key"},
+    {"{\"t\":{\"dtype\":\"F32\",\"data_offsets\":[0,24]}}", "shape: expected a list"},
+    {"{\"t\":{\"dtype\":\"F32\",\"shape\":[6]}}", "data_offsets: expected two integers"},
+    {"{\"__metadata__\":1,\"t\":{\"dtype\":\"F32\",\"shape\":[6],\"data_offsets\":[0,24]}}",
+     "__metadata__: expected an object"},
+    {"{\"__metadata__\":{\"k\":1},\"t\":{\"dtype\":\"F32\",\"shape\":[6],\"data_offsets\":[0,"
+     "24]}}",
+     "__metadata__.k: expected a string"},
+    {T("\"F33\"", "[6]", "[0,24]"), "tensor \"t\": unknown dtype \"F33\""},
+    {T("32", "[6]", "[0,24]"), "expected an object with dtype"},
+    {T("\"F32\"", "6", "[0,24]"), "shape: expected a list of at most 8 sizes"},
+    {T("\"F32\"", "[1,1,1,1,1,1,1,1,6]", "[0,24]"), "at most 8 sizes"},
+    {T("\"F32\"", "[-6]", "[0,24]"), "a size is not a non-negative integer"},
+    {T("\"F32\"", "[6.0]", "[0,24]"), "a size is not a non-negative integer"},
+    {T("\"F32\"", "[\"6\"]", "[0,24]"), "a size is not a non-negative integer"},
+    {T("\"F32\"", "[NaN]", "[0,24]"), "malformed JSON: invalid token"},
+    {T("\"F32\"", "[Infinity]", "[0,24]"), "malformed JSON: invalid token"},
+    {T("\"F32\"", "[null]", "[0,24]"), "a size is not a non-negative integer"},
+    {T("\"F32\"", "[99999999999999999999]", "[0,24]"), "too big integer"},
+    {T("\"F32\"", "[4294967296,4294967296,16]", "[0,24]"), "the number of elements overflows"},
+    {T("\"F32\"", "[4294967296,4294967296,0]", "[0,0]"), "the number of elements overflows"},
+    {T("\"F64\"", "[2305843009213693955]", "[0,24]"),
+     "does not match shape and dtype"}, /* times 8 is 24 modulo 2^64 */
+    {T("\"F32\"", "[5]", "[0,24]"), "their length does not match shape and dtype"},
+    {T("\"F16\"", "[6]", "[0,24]"), "their length does not match shape and dtype"},
+    {T("\"F32\"", "[6]", "[0,28]"), "lie outside the file (truncated?)"},
+    {T("\"F32\"", "[6]", "[24,0]"), "lie outside the file"},
+    {T("\"F32\"", "[6]", "[-24,0]"), "lie outside the file"},
+    {T("\"F32\"", "[6]", "[0,9223372036854775807]"), "lie outside the file"},
+    {T("\"F32\"", "[6]", "[9223372036854775783,9223372036854775807]"), "lie outside the file"},
+    {T("\"F32\"", "[6]", "[0,9223372036854775808]"), "too big integer"},
+    {T("\"F32\"", "[6]", "[0.0,24.0]"), "data_offsets: expected two integers"},
+    {T("\"F32\"", "[6]", "[0,1e99]"), "data_offsets: expected two integers"},
+    {T("\"F32\"", "[6]", "[0]"), "data_offsets: expected two integers"},
+    {T("\"F32\"", "[6]", "[0,24,24]"), "data_offsets: expected two integers"},
+    {T("\"F32\"", "[6]", "24"), "data_offsets: expected two integers"},
+    {T("\"F32\"", "[5]", "[2,22]"), "data_offsets: misaligned"},
+    {T("\"F32\"", "[5]", "[0,20]"), "bytes 20..23 of the data belong to no tensor"},
+    {T("\"F32\"", "[5]", "[4,24]"), "bytes 0..3 of the data belong to no tensor"},
+    {"{}", "bytes 0..23 of the data belong to no tensor"},
+    {"{\"t\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]},\"u\":{\"dtype\":"
+     "\"F32\",\"shape\":[4],\"data_offsets\":[8,24]}}",
+     "tensors \"t\" and \"u\" overlap"},
+    {"{\"t\":{\"dtype\":\"F32\",\"shape\":[6],\"data_offsets\":[0,24]},\"u\":{\"dtype\":"
+     "\"F32\",\"shape\":[6],\"data_offsets\":[0,24]}}",
+     "overlap"},
+    {"{\"t\":{\"dtype\":\"F32\",\"shape\":[6],\"data_offsets\":[0,24]},\"u\":{\"dtype\":\"U8\","
+     "\"shape\":[1],\"data_offsets\":[9,10]}}",
+     "overlap"},
+    {"{\"t\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},\"u\":{\"dtype\":\"F32\","
+     "\"shape\":[3],\"data_offsets\":[12,24]}}",
+     "bytes 8..11 of the data belong to no tensor"},
+};
+
 TEST(test_bad_headers)
 {
     (void)state;
-#define T(dtype, shape, offsets) "{\"t\":{\"dtype\":" dtype ",\"shape\":" shape ",\"data_offsets\":" offsets "}}"
-    static const struct {
-        const char *header, *words; /* with 24 bytes of data */
-    } bad[] = {
-        {"[]", "the header is not a JSON object"},
-        {"{\"t\":1}", "tensor \"t\": expected an object"},
-        {"{\"t\":{}}", "expected an object with dtype, shape and data_offsets"},
-        {"{\"t\" 1}", "f.st:1:6: malformed JSON"},
-        {"{\"t\":{\"dtype\":\"F32\",\"shape\":[6],\"data_offsets\":[0,24]},\"t\":1}", "duplicate object key"},
-        {"{\"t\":{\"dtype\":\"F32\",\"data_offsets\":[0,24]}}", "shape: expected a list"},
-        {"{\"t\":{\"dtype\":\"F32\",\"shape\":[6]}}", "data_offsets: expected two integers"},
-        {"{\"__metadata__\":1,\"t\":{\"dtype\":\"F32\",\"shape\":[6],\"data_offsets\":[0,24]}}", "__metadata__: expected an object"},
-        {"{\"__metadata__\":{\"k\":1},\"t\":{\"dtype\":\"F32\",\"shape\":[6],\"data_offsets\":[0,24]}}", "__metadata__.k: expected a string"},
-        {T("\"F33\"", "[6]", "[0,24]"), "tensor \"t\": unknown dtype \"F33\""},
-        {T("32", "[6]", "[0,24]"), "expected an object with dtype"},
-        {T("\"F32\"", "6", "[0,24]"), "shape: expected a list of at most 8 sizes"},
-        {T("\"F32\"", "[1,1,1,1,1,1,1,1,6]", "[0,24]"), "at most 8 sizes"},
-        {T("\"F32\"", "[-6]", "[0,24]"), "a size is not a non-negative integer"},
-        {T("\"F32\"", "[6.0]", "[0,24]"), "a size is not a non-negative integer"},
-        {T("\"F32\"", "[\"6\"]", "[0,24]"), "a size is not a non-negative integer"},
-        {T("\"F32\"", "[NaN]", "[0,24]"), "malformed JSON: invalid token"},
-        {T("\"F32\"", "[Infinity]", "[0,24]"), "malformed JSON: invalid token"},
-        {T("\"F32\"", "[null]", "[0,24]"), "a size is not a non-negative integer"},
-        {T("\"F32\"", "[99999999999999999999]", "[0,24]"), "too big integer"},
-        {T("\"F32\"", "[4294967296,4294967296,16]", "[0,24]"), "the number of elements overflows"},
-        {T("\"F32\"", "[4294967296,4294967296,0]", "[0,0]"), "the number of elements overflows"},
-        {T("\"F64\"", "[2305843009213693955]", "[0,24]"), "does not match shape and dtype"}, /* times 8 is 24 modulo 2^64 */
-        {T("\"F32\"", "[5]", "[0,24]"), "their length does not match shape and dtype"},
-        {T("\"F16\"", "[6]", "[0,24]"), "their length does not match shape and dtype"},
-        {T("\"F32\"", "[6]", "[0,28]"), "lie outside the file (truncated?)"},
-        {T("\"F32\"", "[6]", "[24,0]"), "lie outside the file"},
-        {T("\"F32\"", "[6]", "[-24,0]"), "lie outside the file"},
-        {T("\"F32\"", "[6]", "[0,9223372036854775807]"), "lie outside the file"},
-        {T("\"F32\"", "[6]", "[9223372036854775783,9223372036854775807]"), "lie outside the file"},
-        {T("\"F32\"", "[6]", "[0,9223372036854775808]"), "too big integer"},
-        {T("\"F32\"", "[6]", "[0.0,24.0]"), "data_offsets: expected two integers"},
-        {T("\"F32\"", "[6]", "[0,1e99]"), "data_offsets: expected two integers"},
-        {T("\"F32\"", "[6]", "[0]"), "data_offsets: expected two integers"},
-        {T("\"F32\"", "[6]", "[0,24,24]"), "data_offsets: expected two integers"},
-        {T("\"F32\"", "[6]", "24"), "data_offsets: expected two integers"},
-        {T("\"F32\"", "[5]", "[2,22]"), "data_offsets: misaligned"},
-        {T("\"F32\"", "[5]", "[0,20]"), "bytes 20..23 of the data belong to no tensor"},
-        {T("\"F32\"", "[5]", "[4,24]"), "bytes 0..3 of the data belong to no tensor"},
-        {"{}", "bytes 0..23 of the data belong to no tensor"},
-        {"{\"t\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]},\"u\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[8,24]}}",
-         "tensors \"t\" and \"u\" overlap"},
-        {"{\"t\":{\"dtype\":\"F32\",\"shape\":[6],\"data_offsets\":[0,24]},\"u\":{\"dtype\":\"F32\",\"shape\":[6],\"data_offsets\":[0,24]}}", "overlap"},
-        {"{\"t\":{\"dtype\":\"F32\",\"shape\":[6],\"data_offsets\":[0,24]},\"u\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[9,10]}}", "overlap"},
-        {"{\"t\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},\"u\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[12,24]}}",
-         "bytes 8..11 of the data belong to no tensor"},
-    };
-    for (size_t i = 0; i < PL_COUNT(bad); i++) {
-        REFUSED(PL_EPARSE, bad[i].words, parse(bad[i].header, 24));
+    for (size_t i = 0; i < PL_COUNT(bad_header); i++) {
+        REFUSED(PL_EPARSE, bad_header[i].words, parse(bad_header[i].header, 24));
         assert_memory_equal(d.text, "f.st:", 5);
     }
     OK(parse(T("\"F32\"", "[6]", "[0,24]"), 24));
