@@ -31,6 +31,7 @@ fuzz() { # target
         : >"$work/failed"
     fi
 }
+# shellcheck disable=SC2086 # a list of words
 set -- $targets
 while [ $# -gt 0 ]; do
     fuzz "$1" &
