@@ -33,6 +33,9 @@ void pl_arch_defaults(struct pl_arch *out);
 enum pl_status pl_arch_set(struct pl_arch *arch, const char *assignment, struct pl_diag *d);
 /* Relations between parameters: powers of two, divisibility, formats that fit the lanes; says which and why. */
 enum pl_status pl_arch_check(const struct pl_arch *arch, struct pl_diag *d);
+/* Loads start at tile and vector-row boundaries, so a block must not be wider than either. `what`: "weight", ... */
+enum pl_status pl_arch_check_format(const struct pl_arch *arch, const char *what, const struct pl_format *f,
+                                    struct pl_diag *d);
 /* YAML that parses to the same machine, with unit and meaning as comments. */
 void pl_arch_print(const struct pl_arch *arch, struct pl_buf *out);
 /* Every parameter in the order of arch.def, its value as text. */

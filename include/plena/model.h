@@ -42,7 +42,8 @@ struct pl_safetensors {
     struct pl_tensor *tensor; /* sorted by name */
     size_t n;
 };
-/* Parse one file's bytes; tensors point into `data`. Every offset and shape is checked, overlaps are refused. */
+/* Parse one file's bytes; tensors point into `data`. Every offset and shape is checked; overlaps
+ * and bytes that belong to no tensor are refused. */
 enum pl_status pl_safetensors_parse(struct pl_arena *a, const char *name, const uint8_t *data, size_t len,
                                     struct pl_safetensors *out, struct pl_diag *d);
 const struct pl_tensor *pl_safetensors_find(const struct pl_safetensors *st, const char *name);

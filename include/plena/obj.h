@@ -51,6 +51,8 @@ struct pl_image {
 /* All sizes, bounds and orders of an image; called by load and save. */
 enum pl_status pl_image_check(const struct pl_image *img, struct pl_diag *d);
 enum pl_status pl_image_save(const struct pl_image *img, const char *path, struct pl_diag *d);
+/* The bytes of its file, appended to `out`. PL_EPARSE for a name that is not UTF-8 or there twice. */
+enum pl_status pl_image_write(const struct pl_image *img, struct pl_buf *out, struct pl_diag *d);
 /* Strings and tables live in `a`; blobs point into *mapping, which the caller unmaps. */
 enum pl_status pl_image_load(struct pl_arena *a, const char *path, struct pl_image *out,
                              struct pl_map *mapping, struct pl_diag *d);

@@ -47,6 +47,8 @@ static enum pl_status store(struct pl_arch *arch, const struct param *p, const c
     if (p->type == TYPE_FORMAT)
         return pl_format_parse(text, (struct pl_format *)(void *)field, d);
     errno = 0;
+    if (p->type != TYPE_F64 && (text[0] < '0' || text[0] > '9')) /* strtoull takes blanks and signs */
+        return pl_fail(d, PL_EPARSE, "expected an integer, found \"%s\"", text);
     if (p->type == TYPE_F64) {
         const double v = strtod(text, &end);
         if (end == text || *end || !isfinite(v))
@@ -57,7 +59,7 @@ static enum pl_status store(struct pl_arch *arch, const struct param *p, const c
         return PL_OK;
     }
     const unsigned long long v = strtoull(text, &end, 0);
-    if (end == text || *end || text[0] == '-' || errno)
+    if (*end || errno)
         return pl_fail(d, PL_EPARSE, "expected an integer, found \"%s\"", text);
     if ((double)v < p->least || (double)v > p->most)
         return pl_fail(d, PL_ERANGE, "%s is outside %.0f..%.0f %s", text, p->least, p->most, p->unit);
@@ -127,6 +129,15 @@ static enum pl_status read_section(const struct pl_source *src, const struct pl_
     return PL_OK;
 }
 
+/* Names go into reports and back into YAML: printable ASCII. */
+static bool is_printable(const char *s)
+{
+    for (; *s; s++)
+        if (*s < ' ' || *s > '~')
+            return false;
+    return true;
+}
+
 enum pl_status pl_arch_overlay(const struct pl_source *src, struct pl_arch *out, struct pl_diag *d)
 {
     struct pl_arena a;
@@ -139,8 +150,9 @@ enum pl_status pl_arch_overlay(const struct pl_source *src, struct pl_arch *out,
         const struct pl_yaml *c = &doc->child[i];
         if (strcmp(c->key, "name") != 0)
             s = read_section(src, c, out, d);
-        else if (c->kind != PL_YAML_SCALAR || !c->text[0] || strlen(c->text) >= sizeof out->name)
-            s = pl_fail_at(d, PL_EPARSE, src, c->at, "name: expected a text of at most %zu bytes", sizeof out->name - 1);
+        else if (c->kind != PL_YAML_SCALAR || !c->text[0] || strlen(c->text) >= sizeof out->name || !is_printable(c->text))
+            s = pl_fail_at(d, PL_EPARSE, src, c->at, "name: expected 1 to %zu printable ASCII characters",
+                           sizeof out->name - 1);
         else
             snprintf(out->name, sizeof out->name, "%s", c->text);
     }
@@ -154,6 +166,19 @@ enum pl_status pl_arch_parse(const struct pl_source *src, struct pl_arch *out, s
     PL_TRY(pl_arch_overlay(src, out, d));
     const enum pl_status s = pl_arch_check(out, d);
     return s == PL_OK ? s : pl_fail_in(d, s, "%s", src->name);
+}
+
+/* A machine file without a name is called as its file, without folder and ending. */
+static void name_after_file(struct pl_arch *out, const char *path)
+{
+    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+    snprintf(out->name, sizeof out->name, "%.*s", (int)sizeof out->name - 1, base);
+    char *dot = strrchr(out->name, '.');
+    if (dot && dot != out->name)
+        *dot = 0;
+    for (char *p = out->name; *p; p++)
+        if (*p < ' ' || *p > '~')
+            *p = '?';
 }
 
 enum pl_status pl_arch_load(const char *name_or_path, struct pl_arch *out, struct pl_diag *d)
@@ -183,7 +208,7 @@ enum pl_status pl_arch_load(const char *name_or_path, struct pl_arch *out, struc
     const struct pl_source src = {name_or_path, (const char *)m.data, m.len};
     const enum pl_status s = pl_arch_parse(&src, out, d);
     if (s == PL_OK && !strcmp(out->name, "default"))
-        snprintf(out->name, sizeof out->name, "%.60s", name_or_path);
+        name_after_file(out, name_or_path);
     pl_file_unmap(&m);
     return s;
 }
@@ -218,6 +243,44 @@ static enum pl_status broken(const struct pl_arch *a, struct pl_diag *d, const c
                    a->hlen, a->vlen);
 }
 
+enum pl_status pl_arch_check_format(const struct pl_arch *a, const char *what, const struct pl_format *f, struct pl_diag *d)
+{
+    const uint32_t widest = a->mlen < a->vlen ? a->mlen : a->vlen;
+    char name[48];
+    if (f->block <= widest)
+        return PL_OK;
+    pl_format_name(f, name);
+    return pl_fail(d, PL_EUNSUPPORTED, "%s format %s: blocks of %u are wider than min(mlen, vlen) = %u of machine %s", what,
+                   name, f->block, widest, a->name);
+}
+
+/* The machine's own formats and its accumulators hold the products they are there for. */
+static enum pl_status check_formats(const struct pl_arch *a, struct pl_diag *d)
+{
+    const struct pl_minifloat vec = a->vector_format.elem;
+    const struct pl_format act = pl_format_resolve(a->act_format, vec), weight = pl_format_resolve(a->weight_format, vec),
+                           kv = pl_format_resolve(a->kv_format, vec);
+    struct pl_mm_spec spec;
+    PL_TRY(pl_arch_check_format(a, "weight", &weight, d));
+    PL_TRY(pl_arch_check_format(a, "activation", &act, d));
+    PL_TRY(pl_arch_check_format(a, "KV", &kv, d));
+    const struct {
+        const char *what;
+        const struct pl_format *right;
+        bool along_n;
+        uint32_t tile;
+    } use[] = {{"act_format x weight_format", &weight, false, a->mlen},
+               {"act_format x kv_format", &kv, false, a->hlen},
+               {"act_format x kv_format", &kv, true, a->mlen}};
+    for (size_t i = 0; i < PL_COUNT(use); i++) {
+        const enum pl_status s = pl_mm_spec_init(&spec, &act, use[i].right, use[i].along_n, vec, use[i].tile, a->blen,
+                                                 a->guard, a->acc_bits, d);
+        if (s != PL_OK)
+            return pl_fail_in(d, s, "machine %s: array.acc_bits with %s", a->name, use[i].what);
+    }
+    return PL_OK;
+}
+
 enum pl_status pl_arch_check(const struct pl_arch *a, struct pl_diag *d)
 {
     if (!pl_is_pow2(a->mlen) || !pl_is_pow2(a->blen) || !pl_is_pow2(a->hlen) || !pl_is_pow2(a->vlen))
@@ -237,7 +300,7 @@ enum pl_status pl_arch_check(const struct pl_arch *a, struct pl_diag *d)
     const struct pl_format *v = &a->vector_format;
     if (v->kind != PL_FORMAT_FLOAT || v->elem.special != PL_SPECIAL_IEEE || v->elem.exp_bits < 4 || v->elem.man_bits < 4)
         return broken(a, d, "vector.vector_format must be bf16, fp16 or eXmY with X >= 4, Y >= 4");
-    return PL_OK;
+    return check_formats(a, d);
 }
 
 static void print_value(const struct pl_arch *arch, const struct param *p, char out[64])
@@ -260,7 +323,13 @@ static void print_value(const struct pl_arch *arch, const struct param *p, char 
 
 void pl_arch_print(const struct pl_arch *arch, struct pl_buf *out)
 {
-    pl_buf_printf(out, "name: \"%s\"\n", arch->name);
+    pl_buf_puts(out, "name: \"");
+    for (const char *p = arch->name; *p; p++) {
+        if (*p == '"' || *p == '\\')
+            pl_buf_puts(out, "\\");
+        pl_buf_put(out, p, 1);
+    }
+    pl_buf_puts(out, "\"\n");
     for (size_t i = 0; i < PL_COUNT(params); i++) {
         const struct param *p = &params[i];
         char value[64];

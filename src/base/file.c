@@ -13,7 +13,7 @@
 
 enum pl_status pl_file_map(const char *path, struct pl_map *out, struct pl_diag *d)
 {
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe without a writer must not hang us */
     if (fd < 0)
         return pl_fail(d, PL_EIO, "%s: %s", path, strerror(errno));
     enum pl_status s = PL_OK;

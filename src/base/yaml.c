@@ -12,6 +12,7 @@ struct reader {
     const struct pl_source *src;
     struct pl_diag *d;
     yaml_parser_t parser;
+    size_t seen_chars, seen_bytes; /* a place already converted; later ones start there */
 };
 
 struct list { /* children being collected: in the arena, doubling */
@@ -19,11 +20,24 @@ struct list { /* children being collected: in the arena, doubling */
     size_t n, cap;
 };
 
+/* libyaml counts characters; our places are bytes. */
+static size_t byte_at(struct reader *r, yaml_mark_t mark)
+{
+    if (mark.index < r->seen_chars)
+        r->seen_chars = r->seen_bytes = 0;
+    for (; r->seen_chars < mark.index && r->seen_bytes < r->src->len; r->seen_chars++)
+        do
+            r->seen_bytes++;
+        while (r->seen_bytes < r->src->len && ((unsigned char)r->src->text[r->seen_bytes] & 0xc0) == 0x80);
+    return r->seen_bytes;
+}
+
 static enum pl_status next(struct reader *r, yaml_event_t *e)
 {
     if (yaml_parser_parse(&r->parser, e))
         return PL_OK;
-    const size_t at = r->parser.problem_mark.index ? r->parser.problem_mark.index : r->parser.problem_offset;
+    const size_t at =
+        r->parser.error == YAML_READER_ERROR ? r->parser.problem_offset : byte_at(r, r->parser.problem_mark);
     return pl_fail_at(r->d, PL_EPARSE, r->src, at, "malformed YAML: %s",
                       r->parser.problem ? r->parser.problem : "unreadable");
 }
@@ -46,12 +60,12 @@ static enum pl_status node(struct reader *r, const yaml_event_t *e, unsigned dep
 static enum pl_status scalar(struct reader *r, const yaml_event_t *e, struct pl_yaml *out)
 {
     if (e->data.scalar.anchor)
-        return pl_fail_at(r->d, PL_EPARSE, r->src, e->start_mark.index, "anchors are not supported here");
+        return pl_fail_at(r->d, PL_EPARSE, r->src, byte_at(r, e->start_mark), "anchors are not supported here");
     if (e->data.scalar.tag)
-        return pl_fail_at(r->d, PL_EPARSE, r->src, e->start_mark.index, "tags are not supported here");
+        return pl_fail_at(r->d, PL_EPARSE, r->src, byte_at(r, e->start_mark), "tags are not supported here");
     const char *text = (const char *)e->data.scalar.value;
     if (strlen(text) != e->data.scalar.length)
-        return pl_fail_at(r->d, PL_EPARSE, r->src, e->start_mark.index, "a NUL character in a value");
+        return pl_fail_at(r->d, PL_EPARSE, r->src, byte_at(r, e->start_mark), "a NUL character in a value");
     out->kind = PL_YAML_SCALAR;
     out->text = pl_arena_strndup(r->a, text, e->data.scalar.length);
     return PL_OK;
@@ -60,15 +74,15 @@ static enum pl_status scalar(struct reader *r, const yaml_event_t *e, struct pl_
 static enum pl_status member(struct reader *r, const yaml_event_t *key, unsigned depth, struct list *l)
 {
     if (key->type != YAML_SCALAR_EVENT)
-        return pl_fail_at(r->d, PL_EPARSE, r->src, key->start_mark.index, "a key must be a plain name");
+        return pl_fail_at(r->d, PL_EPARSE, r->src, byte_at(r, key->start_mark), "a key must be a plain name");
     struct pl_yaml k = {0};
     PL_TRY(scalar(r, key, &k));
     for (size_t i = 0; i < l->n; i++)
         if (!strcmp(l->item[i].key, k.text))
-            return pl_fail_at(r->d, PL_EPARSE, r->src, key->start_mark.index, "repeated key \"%s\"", k.text);
+            return pl_fail_at(r->d, PL_EPARSE, r->src, byte_at(r, key->start_mark), "repeated key \"%s\"", k.text);
     yaml_event_t v;
     PL_TRY(next(r, &v));
-    struct pl_yaml child = {.key = k.text, .key_at = key->start_mark.index};
+    struct pl_yaml child = {.key = k.text, .key_at = byte_at(r, key->start_mark)};
     const enum pl_status s = node(r, &v, depth + 1, &child);
     yaml_event_delete(&v);
     if (s == PL_OK)
@@ -106,7 +120,7 @@ static enum pl_status children(struct reader *r, yaml_event_type_t end, unsigned
 
 static enum pl_status node(struct reader *r, const yaml_event_t *e, unsigned depth, struct pl_yaml *out)
 {
-    out->at = e->start_mark.index;
+    out->at = byte_at(r, e->start_mark);
     if (depth > MAX_DEPTH)
         return pl_fail_at(r->d, PL_EPARSE, r->src, out->at, "nested deeper than %d", MAX_DEPTH);
     switch (e->type) {
@@ -145,7 +159,7 @@ static enum pl_status document(struct reader *r, struct pl_yaml **out)
             break;
         default:
             if (have) {
-                s = pl_fail_at(r->d, PL_EPARSE, r->src, e.start_mark.index, "more than one document");
+                s = pl_fail_at(r->d, PL_EPARSE, r->src, byte_at(r, e.start_mark), "more than one document");
                 break;
             }
             have = true;
@@ -171,6 +185,7 @@ enum pl_status pl_yaml_parse(struct pl_arena *a, const struct pl_source *src, st
     struct reader r = {.a = a, .src = src, .d = d};
     if (!yaml_parser_initialize(&r.parser))
         return pl_fail(d, PL_ENOMEM, "%s: no memory for a YAML parser", src->name);
+    yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&r.parser, (const unsigned char *)src->text, src->len);
     const enum pl_status s = document(&r, out);
     yaml_parser_delete(&r.parser);

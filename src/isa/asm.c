@@ -126,7 +126,7 @@ static enum pl_status operand_value(struct assembler *as, const struct operand *
     if (known && (x < 0 || x >> width))
         return pl_fail_at(as->d, PL_ERANGE, as->src, start, "%lld does not fit 0..%u", (long long)x,
                           (1u << width) - 1);
-    *v = (uint32_t)x;
+    *v = known ? (uint32_t)x : 0; /* a name defined later: pass 2 has its value */
     return PL_OK;
 }
 
@@ -215,7 +215,7 @@ static enum pl_status pseudo_li(struct assembler *as, size_t start, size_t at, s
     skip(as, &at, end);
     if (at < end)
         return pl_fail_at(as->d, PL_EPARSE, as->src, at, "expected the end of the line");
-    if (v < INT32_MIN || v > UINT32_MAX)
+    if (known && (v < INT32_MIN || v > UINT32_MAX))
         return pl_fail_at(as->d, PL_ERANGE, as->src, value_at, "%lld does not fit 32 bits", (long long)v);
     const uint32_t u = (uint32_t)v;
     uint8_t words = !known ? 2 : u < 1u << 18 || !(u & 0xfff) ? 1 : 2;
@@ -240,7 +240,7 @@ static enum pl_status directive(struct assembler *as, size_t start, size_t n, si
     skip(as, &at, end);
     if (n == 5 && !memcmp(s + start, ".word", 5)) {
         PL_TRY(expression(as, &at, end, &v, &known));
-        if (v < 0 || v > UINT32_MAX)
+        if (known && (v < 0 || v > UINT32_MAX))
             return pl_fail_at(as->d, PL_ERANGE, as->src, start, "%lld is no 32-bit word", (long long)v);
         put_word(as, (uint32_t)v);
     } else if (n == 4 && !memcmp(s + start, ".equ", 4)) {

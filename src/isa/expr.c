@@ -197,7 +197,7 @@ static enum pl_status apply(struct expr_ctx *x, size_t at, char op, int64_t a, i
         break;
     case '/':
     case '%':
-        if (x->undefined && b == 0)
+        if (x->undefined && (b == 0 || b == -1))
             b = 1;
         if (b == 0 || (a == INT64_MIN && b == -1))
             return pl_fail_at(x->d, PL_ERANGE, x->src, at, "division by zero");
@@ -205,6 +205,8 @@ static enum pl_status apply(struct expr_ctx *x, size_t at, char op, int64_t a, i
         break;
     case '<':
     case '>':
+        if (x->undefined && (b < 0 || b > 63))
+            b = 0;
         if (b < 0 || b > 63)
             return pl_fail_at(x->d, PL_ERANGE, x->src, at, "shift by %lld", (long long)b);
         *out = op == '<' ? (int64_t)((uint64_t)a << b) : a >> b;

@@ -15,20 +15,6 @@ static uint32_t umax(uint32_t a, uint32_t b)
     return a > b ? a : b;
 }
 
-/* Loads start at tile and vector-row boundaries, so a block must not be wider than either. */
-static enum pl_status check_block(const struct pl_arch *arch, const char *what,
-                                  const struct pl_format *f, struct pl_diag *d)
-{
-    const uint32_t widest = arch->mlen < arch->vlen ? arch->mlen : arch->vlen;
-    char name[48];
-    if (f->block <= widest)
-        return PL_OK;
-    pl_format_name(f, name);
-    return pl_fail(d, PL_EUNSUPPORTED,
-                   "%s format %s: blocks of %u are wider than min(mlen, vlen) = %u of machine %s",
-                   what, name, f->block, widest, arch->name);
-}
-
 enum pl_status pl_map_plan(const struct pl_arch *arch, const struct pl_model_config *model,
                            const struct pl_format *weight, const struct pl_format *act,
                            const struct pl_format *kv, struct pl_plan *out, struct pl_diag *d)
@@ -50,9 +36,9 @@ enum pl_status pl_map_plan(const struct pl_arch *arch, const struct pl_model_con
     const bool mx_cache = p.kv.kind == PL_FORMAT_MXINT || p.kv.kind == PL_FORMAT_MXFP;
     if (arch->rotate_k && mx_cache) /* groups stay inside a head and inside a vector row */
         p.rotate = p.head_slot < arch->vlen ? p.head_slot : arch->vlen;
-    PL_TRY(check_block(arch, "weight", &p.weight, d));
-    PL_TRY(check_block(arch, "activation", &p.act, d));
-    PL_TRY(check_block(arch, "KV", &p.kv, d));
+    PL_TRY(pl_arch_check_format(arch, "weight", &p.weight, d));
+    PL_TRY(pl_arch_check_format(arch, "activation", &p.act, d));
+    PL_TRY(pl_arch_check_format(arch, "KV", &p.kv, d));
 
     /* Two sets of operand tiles: one computed with, one being filled. */
     const struct pl_map_heads heads = pl_map_heads(model, &p);

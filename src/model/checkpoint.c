@@ -44,6 +44,23 @@ static enum pl_status shard_names(struct pl_arena *a, const char *index, json_t 
     return PL_OK;
 }
 
+/* Every tensor of the map is in the shard it names. */
+static enum pl_status check_weight_map(const char *index, json_t *map, const char *const *names,
+                                       const struct pl_safetensors *part, struct pl_diag *d)
+{
+    const char *tensor;
+    json_t *v;
+    json_object_foreach(map, tensor, v)
+    {
+        size_t i = 0;
+        while (strcmp(names[i], json_string_value(v)) != 0)
+            i++;
+        if (!pl_safetensors_find(&part[i], tensor))
+            return pl_fail(d, PL_EPARSE, "%s: weight_map.%.200s: no such tensor in %s", index, tensor, names[i]);
+    }
+    return PL_OK;
+}
+
 static enum pl_status open_sharded(struct pl_arena *a, struct pl_checkpoint *ck, const char *index, struct pl_diag *d)
 {
     json_t *o, *map;
@@ -54,16 +71,18 @@ static enum pl_status open_sharded(struct pl_arena *a, struct pl_checkpoint *ck,
     enum pl_status s = pl_json_member(&at, o, "weight_map", true, JSON_OBJECT, &map, d);
     if (s == PL_OK)
         s = shard_names(a, index, map, &names, &n, d);
-    json_decref(o);
-    if (s != PL_OK)
-        return s;
     struct pl_safetensors *part = PL_NEW_N(a, struct pl_safetensors, n);
     ck->map = PL_NEW_N(a, struct pl_map, n);
     size_t total = 0;
-    for (size_t i = 0; i < n; i++) {
-        PL_TRY(open_shard(a, ck, pl_path_join(a, ck->dir, names[i]), &part[i], d));
+    for (size_t i = 0; i < n && s == PL_OK; i++) {
+        s = open_shard(a, ck, pl_path_join(a, ck->dir, names[i]), &part[i], d);
         total += part[i].n;
     }
+    if (s == PL_OK)
+        s = check_weight_map(index, map, names, part, d);
+    json_decref(o);
+    if (s != PL_OK)
+        return s;
     ck->tensors.tensor = PL_NEW_N(a, struct pl_tensor, total);
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < part[i].n; k++)

@@ -18,6 +18,22 @@ static enum pl_status u32(const struct pl_json_at *at, const json_t *o, const ch
     return PL_OK;
 }
 
+/* Options of newer files that change the result and are not computed here: anything but the neutral value is refused. */
+static enum pl_status options(const struct pl_json_at *at, const json_t *o, struct pl_diag *d)
+{
+    static const char *const foreign[] = {"rope_parameters", "quantization_config"};
+    double rotary = 1;
+    for (size_t i = 0; i < PL_COUNT(foreign); i++) {
+        const json_t *v = json_object_get(o, foreign[i]);
+        if (v && !json_is_null(v))
+            return pl_fail(d, PL_EUNSUPPORTED, "%s: %s is not supported", at->file, foreign[i]);
+    }
+    PL_TRY(pl_json_double(at, o, "partial_rotary_factor", false, &rotary, d));
+    if (rotary < 1 || rotary > 1)
+        return pl_fail(d, PL_EUNSUPPORTED, "%s: partial_rotary_factor %g is not supported; supported: 1", at->file, rotary);
+    return PL_OK;
+}
+
 static enum pl_status family(const struct pl_json_at *at, const json_t *o, struct pl_diag *d)
 {
     const char *type = "llama", *act = "silu";
@@ -36,7 +52,7 @@ static enum pl_status family(const struct pl_json_at *at, const json_t *o, struc
     if (attention_bias || mlp_bias)
         return pl_fail(d, PL_EUNSUPPORTED, "%s: %s is not supported", at->file,
                        attention_bias ? "attention_bias" : "mlp_bias");
-    return PL_OK;
+    return options(at, o, d);
 }
 
 static enum pl_status dims(const struct pl_json_at *at, const json_t *o, struct pl_model_config *c, struct pl_diag *d)
@@ -48,8 +64,13 @@ static enum pl_status dims(const struct pl_json_at *at, const json_t *o, struct 
     PL_TRY(u32(at, o, "num_attention_heads", true, 4096, &c->n_heads, d));
     c->n_kv_heads = c->n_heads;
     PL_TRY(u32(at, o, "num_key_value_heads", false, 4096, &c->n_kv_heads, d));
-    c->head_dim = c->hidden / c->n_heads;
+    c->head_dim = 0;
     PL_TRY(u32(at, o, "head_dim", false, 4096, &c->head_dim, d));
+    if (!c->head_dim && c->hidden % c->n_heads)
+        return pl_fail(d, PL_ERANGE, "%s: without head_dim, num_attention_heads %u must divide hidden_size %u", at->file,
+                       c->n_heads, c->hidden);
+    if (!c->head_dim)
+        c->head_dim = c->hidden / c->n_heads;
     c->max_position = 2048;
     PL_TRY(u32(at, o, "max_position_embeddings", false, MAX_POSITION, &c->max_position, d));
     if (c->n_heads % c->n_kv_heads)
@@ -107,7 +128,9 @@ static enum pl_status eos_ids(const struct pl_json_at *at, const json_t *o, stru
         bool known = false;
         for (unsigned k = 0; k < c->n_eos; k++)
             known |= c->eos[k] == (uint32_t)json_integer_value(x);
-        if (!known && c->n_eos < PL_COUNT(c->eos))
+        if (!known && c->n_eos == PL_COUNT(c->eos))
+            return pl_fail(d, PL_EUNSUPPORTED, "%s: eos_token_id: more than %zu ids", at->file, PL_COUNT(c->eos));
+        if (!known)
             c->eos[c->n_eos++] = (uint32_t)json_integer_value(x);
     }
     return PL_OK;
@@ -160,7 +183,7 @@ static enum pl_status generation_config(const char *config_path, struct pl_model
     json_t *o;
     if (pl_file_exists(path.data) && (s = pl_json_load(path.data, &o, d)) == PL_OK) {
         const struct pl_json_at at = {path.data, ""};
-        s = eos_ids(&at, o, c, d);
+        s = json_is_object(o) ? eos_ids(&at, o, c, d) : pl_fail(d, PL_EPARSE, "%s: expected a JSON object", at.file);
         json_decref(o);
     }
     pl_buf_fini(&path);

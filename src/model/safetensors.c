@@ -60,7 +60,8 @@ static enum pl_status read_entry(const struct entry_ctx *x, const char *name, co
     while (k < PL_COUNT(dtypes) && strcmp(dtypes[k].name, json_string_value(dtype)) != 0)
         k++;
     if (k == PL_COUNT(dtypes))
-        return refuse(x, name, "unknown dtype");
+        return pl_fail(x->d, PL_EPARSE, "%s: tensor \"%.200s\": unknown dtype \"%.40s\"", x->file, name,
+                       json_string_value(dtype));
     t->dtype = dtypes[k].dtype;
     t->dtype_name = dtypes[k].name;
     PL_TRY(read_shape(x, json_object_get(o, "shape"), t));
@@ -93,16 +94,38 @@ static int by_data(const void *a, const void *b)
     return (x->bytes > y->bytes) - (x->bytes < y->bytes);
 }
 
-static enum pl_status check_overlap(const struct entry_ctx *x, struct pl_safetensors *st)
+/* The tensors tile the data: no byte is used twice, none is left over (the format's own rule; a gap is a damaged file). */
+static enum pl_status check_tiling(const struct entry_ctx *x, struct pl_safetensors *st)
 {
+    uint64_t at = 0;
     if (st->n)
         qsort(st->tensor, st->n, sizeof *st->tensor, by_data);
-    for (size_t i = 1; i < st->n; i++)
-        if (st->tensor[i - 1].data + st->tensor[i - 1].bytes > st->tensor[i].data)
+    for (size_t i = 0; i <= st->n; i++) {
+        const uint64_t begin = i < st->n ? (uint64_t)(st->tensor[i].data - x->data) : x->data_len;
+        if (begin < at)
             return pl_fail(x->d, PL_EPARSE, "%s: tensors \"%.200s\" and \"%.200s\" overlap", x->file,
                            st->tensor[i - 1].name, st->tensor[i].name);
+        if (begin > at)
+            return pl_fail(x->d, PL_EPARSE, "%s: bytes %llu..%llu of the data belong to no tensor", x->file,
+                           (unsigned long long)at, (unsigned long long)begin - 1);
+        at = i < st->n ? begin + st->tensor[i].bytes : at;
+    }
     if (st->n)
         qsort(st->tensor, st->n, sizeof *st->tensor, by_name);
+    return PL_OK;
+}
+
+static enum pl_status read_metadata(const struct entry_ctx *x, json_t *o)
+{
+    const char *key;
+    json_t *v;
+    if (!json_is_object(o))
+        return pl_fail(x->d, PL_EPARSE, "%s: __metadata__: expected an object", x->file);
+    json_object_foreach(o, key, v)
+    {
+        if (!json_is_string(v))
+            return pl_fail(x->d, PL_EPARSE, "%s: __metadata__.%.200s: expected a string", x->file, key);
+    }
     return PL_OK;
 }
 
@@ -116,10 +139,12 @@ static enum pl_status read_header(const struct entry_ctx *x, const json_t *heade
     json_t *v;
     json_object_foreach((json_t *)(uintptr_t)header, name, v)
     {
-        if (strcmp(name, "__metadata__") != 0)
+        if (!strcmp(name, "__metadata__"))
+            PL_TRY(read_metadata(x, v));
+        else
             PL_TRY(read_entry(x, name, v, &out->tensor[out->n++]));
     }
-    return check_overlap(x, out);
+    return check_tiling(x, out);
 }
 
 enum pl_status pl_safetensors_parse(struct pl_arena *a, const char *name, const uint8_t *data, size_t len,

@@ -5,8 +5,11 @@
 
 #include "tok_internal.h"
 
-/* The text of one token after the decoder's replacements; regexes of decoders are refused at load. */
-static void token_text(const struct pl_tokenizer *t, struct tok_str s, struct pl_buf *tmp, struct pl_buf *out)
+enum { MAX_TOKEN = 1 << 20 }; /* bytes of text of one token: replacements of replacements multiply */
+
+/* The text of one token after the decoder's replacements; regexes of decoders are refused at load. False: it grows
+ * beyond MAX_TOKEN. */
+static bool token_text(const struct pl_tokenizer *t, struct tok_str s, struct pl_buf *tmp, struct pl_buf *out)
 {
     const struct tok_decoder *o = &t->decoder;
     struct pl_buf *text = tmp;
@@ -17,7 +20,7 @@ static void token_text(const struct pl_tokenizer *t, struct tok_str s, struct pl
         struct pl_buf b;
         pl_buf_init(&b);
         const char *p = text->data, *end = text->data + text->len, *hit;
-        while (p < end && (hit = memmem(p, (size_t)(end - p), r->from.s, r->from.len))) {
+        while (p < end && b.len <= MAX_TOKEN && (hit = memmem(p, (size_t)(end - p), r->from.s, r->from.len))) {
             pl_buf_put(&b, p, (size_t)(hit - p));
             pl_buf_put(&b, r->to.s, r->to.len);
             p = hit + r->from.len;
@@ -26,10 +29,12 @@ static void token_text(const struct pl_tokenizer *t, struct tok_str s, struct pl
         text->len = 0;
         pl_buf_put(text, b.data, b.len);
         pl_buf_fini(&b);
+        if (text->len > MAX_TOKEN)
+            return false;
     }
     if (!o->bytes) {
         pl_buf_put(out, text->data, text->len);
-        return;
+        return true;
     }
     for (size_t i = 0; i < text->len;) {
         const unsigned n = tok_char_len(text->data + i, text->len - i);
@@ -41,6 +46,7 @@ static void token_text(const struct pl_tokenizer *t, struct tok_str s, struct pl
             pl_buf_put(out, text->data + i, n);
         i += n;
     }
+    return true;
 }
 
 enum pl_status pl_tokenizer_decode(const struct pl_tokenizer *t, const uint32_t *ids, size_t n, bool at_start,
@@ -66,8 +72,8 @@ enum pl_status pl_tokenizer_decode(const struct pl_tokenizer *t, const uint32_t 
         const char byte = (char)k->byte;
         if (o->byte_fallback && k->byte >= 0)
             pl_buf_put(out, &byte, 1);
-        else
-            token_text(t, k->text, &tmp, out);
+        else if (!token_text(t, k->text, &tmp, out))
+            s = pl_fail(d, PL_ERANGE, "id %u: the decoder's replacements grow its text beyond %d bytes", ids[i], MAX_TOKEN);
     }
     pl_buf_fini(&tmp);
     size_t strip = 0;

@@ -20,6 +20,7 @@ struct encoder {
     struct pl_arena scratch;
     pcre2_match_context *limits;
     struct tok_ids ids;
+    size_t most; /* bytes a text may grow to: replacements of replacements multiply */
     struct pl_diag *d;
 };
 
@@ -90,11 +91,15 @@ static enum pl_status replace(struct encoder *e, const struct tok_step *s, struc
     struct pl_buf b;
     pl_buf_init(&b);
     size_t from = 0, at, end;
-    int rc;
-    while ((rc = next_match(s, *text, from, e->limits, &at, &end)) == 1) {
+    int rc = 0;
+    while (b.len <= e->most && (rc = next_match(s, *text, from, e->limits, &at, &end)) == 1) {
         pl_buf_put(&b, text->s + from, at - from);
         pl_buf_put(&b, s->to.s, s->to.len);
         from = end;
+    }
+    if (b.len > e->most) {
+        pl_buf_fini(&b);
+        return pl_fail(e->d, PL_ERANGE, "text: replacements of the tokenizer grow it beyond %zu bytes", e->most);
     }
     pl_buf_put(&b, text->s + from, text->len - from);
     *text = keep(e, &b);
@@ -285,6 +290,7 @@ enum pl_status pl_tokenizer_encode(const struct pl_tokenizer *t, struct pl_arena
     pcre2_set_match_limit(e.limits, 10000000);
     pcre2_set_depth_limit(e.limits, 100000);
     pl_arena_init(&e.scratch);
+    e.most = 64 * len + (1 << 20);
     for (unsigned i = 0; add_special && i < t->n_before; i++)
         tok_push(&e.ids, t->before[i]);
     const enum pl_status s = cut(&e, (struct tok_str){text, len}, true, false, raw_segment);

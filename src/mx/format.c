@@ -71,7 +71,7 @@ static const char *parse_head(const char *s, struct pl_format *f)
 enum pl_status pl_format_parse(const char *text, struct pl_format *out, struct pl_diag *d)
 {
     struct pl_format f = {0};
-    const char *s = parse_head(text, &f);
+    const char *s = strpbrk(text, " \t\n\v\f\r+-") ? NULL : parse_head(text, &f); /* scanf and strtol take these */
     if (!s)
         return refuse(text, d);
     const bool is_mx = f.kind == PL_FORMAT_MXINT || f.kind == PL_FORMAT_MXFP;

@@ -187,6 +187,37 @@ TEST(test_language)
     pl_arena_fini(&a);
 }
 
+/* A label defined later has no value in the first pass: nothing may be refused for it there. */
+TEST(test_labels_defined_later)
+{
+    (void)state;
+    static const char text[] = "S_ADDI_INT gp1, gp0, end - 5\n"
+                               ".word end - 5\n"
+                               "li gp2, (end - 5) << 30\n"
+                               "S_ADDI_INT gp1, gp0, 1 << (end - 5)\n"
+                               ".word 16 / end\n"
+                               ".word (-1 << 63) / (end - 1) & 0xff\n" /* unknown: INT64_MIN / -1 */
+                               "end:\n";
+    struct pl_arena a;
+    struct pl_asm out = {0};
+    pl_arena_init(&a);
+    OK(assemble(&a, text, &out));
+    assert_int_equal(out.n, 7);
+    assert_int_equal(out.code[0] >> 14, 2);
+    assert_int_equal(out.code[1], 2);
+    assert_int_equal(out.code[2] >> 10, 1 << 19);
+    assert_int_equal(out.code[4] >> 14, 4);
+    assert_int_equal(out.code[5], 2);
+    assert_int_equal(out.code[6], 0xab);
+    pl_arena_fini(&a);
+    pl_arena_init(&a);
+    REFUSED(PL_ERANGE, "t.asm:1:22: -3 does not fit 0..", assemble(&a, "S_ADDI_INT gp1, gp0, end - 4\nend:\n", &out));
+    REFUSED(PL_ERANGE, "t.asm:1:1: -3 is no 32-bit word", assemble(&a, ".word end - 4\nend:\n", &out));
+    REFUSED(PL_ERANGE, "shift by -1", assemble(&a, ".word 1 << (end - 2)\nend:\n", &out));
+    REFUSED(PL_ERANGE, "division by zero", assemble(&a, ".word 1 / (end - 1)\nend:\n", &out));
+    pl_arena_fini(&a);
+}
+
 TEST(test_errors_point_at_the_place)
 {
     (void)state;
@@ -250,6 +281,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_published_encodings), cmocka_unit_test(test_round_trip), cmocka_unit_test(test_disassembly_of_anything),
         cmocka_unit_test(test_language),            cmocka_unit_test(test_errors_point_at_the_place), cmocka_unit_test(test_static_checker),
+        cmocka_unit_test(test_labels_defined_later),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -310,6 +310,37 @@ TEST(test_refused)
     }
 }
 
+/* Sixteen replacements that double a text, and a decoder's likewise: refused, not out of memory. */
+TEST(test_growing_replacements)
+{
+    (void)state;
+    struct pl_buf b;
+    pl_buf_init(&b);
+    for (int part = 0; part < 2; part++) {
+        pl_buf_puts(&b, part ? ",\"decoder\":{\"type\":\"Sequence\",\"decoders\":[" : "{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[");
+        for (int i = 0; i < 16; i++)
+            pl_buf_printf(&b, "%s{\"type\":\"Replace\",\"pattern\":{\"String\":\"%c\"},\"content\":\"%s\"}", i ? "," : "", part ? 'b' : 'a',
+                          part ? "bbbbbbbb" : "aaaaaaaa");
+        pl_buf_puts(&b, "]}");
+    }
+    pl_buf_puts(&b, ",\"model\":{\"vocab\":{\"a\":0,\"b\":1}}}");
+    struct pl_tokenizer *t = parse(b.data);
+    struct pl_arena a;
+    uint32_t *ids;
+    size_t n;
+    const uint32_t id = 1;
+    struct pl_buf out;
+    pl_arena_init(&a);
+    pl_buf_init(&out);
+    REFUSED(PL_ERANGE, "text: replacements of the tokenizer grow it beyond", pl_tokenizer_encode(t, &a, "a", 1, false, &ids, &n, &d));
+    REFUSED(PL_ERANGE, "id 1: the decoder's replacements grow its text beyond", pl_tokenizer_decode(t, &id, 1, true, &out, &d));
+    OK(pl_tokenizer_encode(t, &a, "b", 1, false, &ids, &n, &d));
+    pl_buf_fini(&out);
+    pl_buf_fini(&b);
+    pl_arena_fini(&a);
+    pl_tokenizer_free(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -323,6 +354,7 @@ int main(void)
         cmocka_unit_test(test_metaspace),
         cmocka_unit_test(test_long_word_is_not_quadratic),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_growing_replacements),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
