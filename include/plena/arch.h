@@ -15,9 +15,11 @@ struct pl_arch {
 #define PL_ARCH_F64 double
 #define PARAM(section, name, type, unit, dflt, least, most, source, doc) PL_ARCH_##type name;
 #define FORMAT(section, name, dflt, source, doc) struct pl_format name;
+#define CHOICE(section, name, dflt, choices, source, doc) char name[32];
 #include "plena/arch.def"
 #undef PARAM
 #undef FORMAT
+#undef CHOICE
 };
 
 /* A machine by shipped name ("tiny", "small", "paper", ...; see pl_arch_list) or YAML file path. Checked. The shipped

@@ -10,9 +10,9 @@
 
 #include "plena/base_yaml.h"
 
-enum param_type { TYPE_U32, TYPE_U64, TYPE_F64, TYPE_FORMAT };
+enum param_type { TYPE_U32, TYPE_U64, TYPE_F64, TYPE_FORMAT, TYPE_CHOICE };
 struct param {
-    const char *section, *name, *unit, *dflt, *source, *doc;
+    const char *section, *name, *unit, *dflt, *source, *doc; /* CHOICE: unit = the choices, "a|b|c" */
     enum param_type type;
     size_t offset;
     double least, most;
@@ -23,9 +23,12 @@ static const struct param params[] = {
      (double)(most)},
 #define FORMAT(section, name, dflt, source, doc)                                                                       \
     {#section, #name, "", dflt, source, doc, TYPE_FORMAT, offsetof(struct pl_arch, name), 0, 0},
+#define CHOICE(section, name, dflt, choices, source, doc)                                                              \
+    {#section, #name, choices, dflt, source, doc, TYPE_CHOICE, offsetof(struct pl_arch, name), 0, 0},
 #include "plena/arch.def"
 #undef PARAM
 #undef FORMAT
+#undef CHOICE
 };
 
 struct shipped {
@@ -40,12 +43,30 @@ const char *pl_arch_list(size_t index)
     return index < PL_COUNT(shipped) ? shipped[index].name : NULL;
 }
 
+/* One of "a|b|c". */
+static enum pl_status store_choice(char *field, const char *choices, const char *text, struct pl_diag *d)
+{
+    const size_t n = strlen(text);
+    for (const char *p = choices;;) {
+        const size_t len = strcspn(p, "|");
+        if (len == n && !memcmp(p, text, n)) {
+            memcpy(field, text, n + 1);
+            return PL_OK;
+        }
+        if (!p[len])
+            return pl_fail(d, PL_EPARSE, "expected one of %s, found \"%s\"", choices, text);
+        p += len + 1;
+    }
+}
+
 /* Store a value given as text. Says what is allowed, without the key. */
 static enum pl_status store(struct pl_arch *arch, const struct param *p, const char *text, struct pl_diag *d)
 {
     char *field = (char *)arch + p->offset, *end;
     if (p->type == TYPE_FORMAT)
         return pl_format_parse(text, (struct pl_format *)(void *)field, d);
+    if (p->type == TYPE_CHOICE)
+        return store_choice(field, p->unit, text, d);
     errno = 0;
     if (p->type != TYPE_F64 && (text[0] < '0' || text[0] > '9')) /* strtoull takes blanks and signs */
         return pl_fail(d, PL_EPARSE, "expected an integer, found \"%s\"", text);
@@ -291,6 +312,8 @@ enum pl_status pl_arch_check(const struct pl_arch *a, struct pl_diag *d)
         return broken(a, d, "hlen must divide vlen");
     if (a->vlen / a->hlen > 32)
         return broken(a, d, "V_MASK has 32 bits: vlen / hlen must not exceed 32");
+    if (!pl_is_pow2(a->hbm_stacks))
+        return broken(a, d, "hbm.hbm_stacks must be a power of two");
     if (!pl_is_pow2(a->hbm_burst))
         return broken(a, d, "hbm.hbm_burst must be a power of two");
     if ((uint64_t)a->matrix_tiles * a->mlen * a->mlen > UINT32_MAX)
@@ -315,6 +338,9 @@ static void print_value(const struct pl_arch *arch, const struct param *p, char 
         break;
     case TYPE_F64:
         snprintf(out, 64, "%.17g", *(const double *)(const void *)field);
+        break;
+    case TYPE_CHOICE:
+        snprintf(out, 64, "%s", field);
         break;
     default:
         pl_format_name((const struct pl_format *)(const void *)field, out);
@@ -346,13 +372,13 @@ void pl_arch_each(const struct pl_arch *arch,
     for (size_t i = 0; i < PL_COUNT(params); i++) {
         char value[64];
         print_value(arch, &params[i], value);
-        visit(ctx, params[i].section, params[i].name, value, params[i].type != TYPE_FORMAT);
+        visit(ctx, params[i].section, params[i].name, value, params[i].type < TYPE_FORMAT);
     }
 }
 
 void pl_arch_help(struct pl_buf *out)
 {
-    static const char *const type[] = {"integer", "integer", "number", "format"};
+    static const char *const type[] = {"integer", "integer", "number", "format", "choice"};
     for (size_t i = 0; i < PL_COUNT(params); i++) {
         const struct param *p = &params[i];
         if (!i || strcmp(p->section, params[i - 1].section) != 0)
@@ -360,6 +386,8 @@ void pl_arch_help(struct pl_buf *out)
         pl_buf_printf(out, "  %-18s %-8s", p->name, type[p->type]);
         if (p->type == TYPE_FORMAT)
             pl_buf_printf(out, " default %s", p->dflt);
+        else if (p->type == TYPE_CHOICE)
+            pl_buf_printf(out, " %s, default %s", p->unit, p->dflt);
         else
             pl_buf_printf(out, " %.15g..%.15g %s, default %s", p->least, p->most, p->unit, p->dflt);
         pl_buf_printf(out, "\n      %s [%s]\n", p->doc, p->source);

@@ -97,9 +97,10 @@ enum pl_status pl_sim_new(const struct pl_arch *arch, const struct pl_image *img
     memcpy(sim->fpmem, img->fp, img->n_fp * sizeof *img->fp);
     if (img->n_int)
         memcpy(sim->intmem, img->intmem, img->n_int * sizeof *img->intmem);
-    sim_timing_init(sim);
     sim_ff_init(sim);
-    enum pl_status s = sim_decode(sim, d);
+    enum pl_status s = sim_timing_init(sim, d);
+    if (s == PL_OK)
+        s = sim_decode(sim, d);
     if (s == PL_OK)
         s = make_hbm(sim, d);
     if (s != PL_OK) {
@@ -130,6 +131,7 @@ void pl_sim_free(struct pl_sim *sim)
     free(sim->op_stats);
     free(sim->pc_stats);
     free(sim->layer);
+    free(sim->trace.r);
     free(sim->unfenced);
     free(sim);
 }
@@ -194,7 +196,7 @@ static enum pl_status one(struct pl_sim *sim)
     if (sim->opt.timing)
         sim_timing_step(sim, dec, &t, &r);
     if (sim->opt.trace)
-        sim->opt.trace(sim->opt.trace_ctx, &r);
+        sim_trace(sim, &r);
     if (record)
         sim_ff_recorded(sim, record, &t, &r);
     if (sim->pc == pc)
@@ -258,8 +260,9 @@ enum pl_status pl_sim_run(struct pl_sim *sim, uint32_t pc, enum pl_sim_stop *sto
         sim->in_layer = false;
     }
     const enum pl_status s = run_to_stop(sim, stop);
-    if (sim->opt.timing && s == PL_OK)
+    if (sim->opt.timing)
         sim_timing_drain(sim);
+    sim_trace_flush(sim);
     if (sim->in_layer && s == PL_OK && *stop == PL_SIM_HALTED)
         layer_edge(sim, MARK_END);
     finish_stats(sim);

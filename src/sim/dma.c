@@ -57,6 +57,7 @@ struct hbm_row {
 };
 struct traffic {
     uint64_t bytes, last_elem, last_scale;
+    struct stream stream[2];
 };
 
 static enum pl_status check_row(struct pl_sim *sim, const struct hbm_row *r)
@@ -70,10 +71,25 @@ static enum pl_status check_row(struct pl_sim *sim, const struct hbm_row *r)
     return PL_OK;
 }
 
+/* One more piece: the first gives the place, the second the stride. Pieces without a gap are one longer piece. */
+static void add_piece(struct stream *s, uint64_t addr, uint64_t bytes)
+{
+    if (!bytes)
+        return;
+    if (s->count == 0)
+        *s = (struct stream){addr, bytes, 0, 1};
+    else if (s->count == 1 && addr == s->addr + s->bytes)
+        s->bytes += bytes;
+    else if (s->count++ == 1)
+        s->stride = addr - s->addr;
+}
+
 static void count_row(struct pl_sim *sim, const struct hbm_row *r, struct traffic *t)
 {
     t->bytes += bursts(sim, r->elem, r->elem + pl_format_row_bytes(r->format, r->n), &t->last_elem);
     t->bytes += bursts(sim, r->scale, r->scale + pl_format_row_scales(r->format, r->n), &t->last_scale);
+    add_piece(&t->stream[0], r->elem, pl_format_row_bytes(r->format, r->n));
+    add_piece(&t->stream[1], r->scale, pl_format_row_scales(r->format, r->n));
 }
 
 /* Everything of a load but the elements: bounds, traffic, order behind stores, scales. */
@@ -214,6 +230,7 @@ enum pl_status sim_H_LOAD_M(struct pl_sim *sim, const struct pl_insn *in, struct
         PL_TRY(load_tile_row(sim, tile, i, &r, &traffic));
     }
     t->hbm_read = traffic.bytes;
+    memcpy(t->stream, traffic.stream, sizeof t->stream);
     return PL_OK;
 }
 
@@ -262,6 +279,7 @@ enum pl_status sim_H_LOAD_V(struct pl_sim *sim, const struct pl_insn *in, struct
                 vrow_data(sim, row)[l] = vrow_data(sim, row)[l - desc->cols];
     }
     t->hbm_read = traffic.bytes;
+    memcpy(t->stream, traffic.stream, sizeof t->stream);
     return PL_OK;
 }
 
@@ -284,6 +302,7 @@ enum pl_status sim_H_SAVE_V(struct pl_sim *sim, const struct pl_insn *in, struct
             PL_TRY(store_row(sim, &r, vrow_data(sim, t->read[0].first + j * t->read[0].stride), &traffic));
     }
     t->hbm_write = traffic.bytes;
+    memcpy(t->stream, traffic.stream, sizeof t->stream);
     return PL_OK;
 }
 
@@ -329,6 +348,7 @@ enum pl_status sim_H_PREFETCH_M(struct pl_sim *sim, const struct pl_insn *in, st
         PL_TRY(load_tile_row(sim, tile, r % mlen, &row, &traffic));
     }
     t->hbm_read = traffic.bytes;
+    memcpy(t->stream, traffic.stream, sizeof t->stream);
     return PL_OK;
 }
 
@@ -350,6 +370,7 @@ enum pl_status sim_H_PREFETCH_V(struct pl_sim *sim, const struct pl_insn *in, st
         to_vsram(sim, first + j, p.format, code, scale, vlen);
     }
     t->hbm_read = traffic.bytes;
+    memcpy(t->stream, traffic.stream, sizeof t->stream);
     return PL_OK;
 }
 
@@ -368,5 +389,6 @@ enum pl_status sim_H_STORE_V(struct pl_sim *sim, const struct pl_insn *in, struc
         PL_TRY(store_row(sim, &row, vrow_data(sim, first + j), &traffic));
     }
     t->hbm_write = traffic.bytes;
+    memcpy(t->stream, traffic.stream, sizeof t->stream);
     return PL_OK;
 }

@@ -115,6 +115,7 @@ void sim_count_events(struct pl_sim *sim)
     *e = (struct pl_sim_events){.issued = st->insns, .hbm_read_bits = 8 * st->hbm_read_bytes, .hbm_write_bits = 8 * st->hbm_write_bytes,
                                 .matrix_write_bits = 8 * sim->loaded_m_bytes, .vector_write_bits = 8 * sim->loaded_v_bytes,
                                 .vector_read_bits = sim->stored_lanes * g.vec_bits, .quantised_elements = sim->stored_lanes};
+    sim_memory_events(sim, e);
     st->macs = 0;
     for (size_t k = 0; k < st->n_use; k++) {
         const struct pl_sim_format_use *u = &st->use[k];

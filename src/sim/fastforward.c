@@ -292,22 +292,25 @@ static bool classes_stay_apart(const struct judge *j)
     return true;
 }
 
-static bool by_transfer_after(stamp s, uint64_t cyc)
+static bool by_transfer_after(const struct pl_sim *sim, stamp s, uint64_t cyc)
 {
     const unsigned unit = s & 7;
-    return unit >= PL_SIM_LOAD_M && unit <= PL_SIM_STORE && stamp_cyc(s) > cyc;
+    uint64_t end;
+    if (unit < PL_SIM_LOAD_M || unit > PL_SIM_STORE)
+        return false;
+    return !sim_memory_known(sim, s, &end) || end > cyc;
 }
 
 static bool no_transfer_ahead(const struct pl_sim *sim, const struct judge *j, uint64_t cyc)
 {
     const struct timing *t = &sim->t;
-    if (t->all_dma_done <= cyc)
+    if (t->all_dma_done <= cyc && !sim_memory_pending(sim))
         return true;
     for (unsigned k = 0; k < j->n; k++)
         for (unsigned kind = 0; kind < 2; kind++)
             for (int64_t i = j->c[k].lo[kind] < 0 ? 0 : j->c[k].lo[kind]; i <= j->c[k].hi[kind]; i++)
-                if (j->c[k].is_tile ? by_transfer_after(t->tile_write[i], cyc) || by_transfer_after(t->tile_read[i], cyc)
-                                    : by_transfer_after(t->row_write[i], cyc) || by_transfer_after(t->row_read[i], cyc))
+                if (j->c[k].is_tile ? by_transfer_after(sim, t->tile_write[i], cyc) || by_transfer_after(sim, t->tile_read[i], cyc)
+                                    : by_transfer_after(sim, t->row_write[i], cyc) || by_transfer_after(sim, t->row_read[i], cyc))
                     return false;
     return true;
 }

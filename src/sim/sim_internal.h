@@ -22,6 +22,9 @@ struct touch {
     int64_t tile_read, tile_write;     /* first Matrix SRAM tile, or NO_TILE */
     uint32_t tiles;                    /* how many */
     uint64_t hbm_read, hbm_write;      /* bytes in bursts */
+    struct stream {
+        uint64_t addr, bytes, stride, count; /* pieces of bytes, stride apart; count 0: none */
+    } stream[2];                       /* elements, scales */
     uint64_t macs;
 };
 
@@ -114,11 +117,17 @@ struct spans {
     uint64_t at_from[PL_SIM_CAUSE_COUNT]; /* open: states of the front end up to there */
 };
 
-struct engine { /* a DMA engine: completion times of its transfers in flight, a ring */
-    uint64_t *done;
+/* A transfer of the bank-accurate HBM whose end is not known yet is a stamp above all cycles: PENDING | id << 3 | unit. */
+#define PENDING ((stamp)1 << 63)
+
+struct engine { /* a DMA engine: completion stamps of its transfers, a ring, and when each was issued */
+    stamp *done;
+    uint64_t *at;
     unsigned n, head;
-    uint64_t busy_to; /* end of the last transfer: its busy time is the union of the transfers */
+    uint64_t start;   /* of the transfer issued last: transfers of an engine begin in order */
+    uint64_t busy_to; /* its busy time is the union of its transfers */
 };
+struct memory;
 
 struct timing {
     stamp gp[N_GP], fp[N_FP], shared[SHARED_COUNT];
@@ -128,6 +137,7 @@ struct timing {
     uint64_t acc_ready;
     uint64_t issue, last_done, bus_free;
     struct engine engine[3]; /* load M, load V, store */
+    struct memory *memory;   /* the bank-accurate HBM; NULL: a bus of hbm_bandwidth with hbm_latency behind it */
     uint64_t all_dma_done;
     struct pl_latency latency[PL_OPC_COUNT]; /* of the classes whose latency depends on the machine alone */
     uint64_t write_out[MAX_SPANS]; /* start times of the write-outs in the queue, a ring of arch->write_out_queue */
@@ -175,6 +185,12 @@ struct ff {
     } *hint; /* per pc of a loop's begin */
 };
 
+/* Retired instructions on their way to the trace: those behind one whose end is not known yet wait. */
+struct trace_queue {
+    struct pl_sim_retired *r;
+    size_t n, cap;
+};
+
 struct pl_sim {
     const struct pl_arch *arch;
     const struct pl_image *img;
@@ -210,6 +226,7 @@ struct pl_sim {
     size_t n_unfenced, cap_unfenced;
 
     struct timing t;
+    struct trace_queue trace;
     struct ff ff;
     struct pl_sim_stats stats;
     struct pl_sim_op_stats *op_stats;
@@ -245,7 +262,7 @@ enum pl_status sim_tile_at(struct pl_sim *sim, uint64_t addr, struct tile **out,
 void sim_matrix_fini(struct pl_sim *sim);
 
 /* timing.c */
-void sim_timing_init(struct pl_sim *sim);
+enum pl_status sim_timing_init(struct pl_sim *sim, struct pl_diag *d);
 void sim_timing_fini(struct pl_sim *sim);
 /* Fills the cycles of *r. */
 void sim_timing_step(struct pl_sim *sim, const struct decoded *dec, const struct touch *t, struct pl_sim_retired *r);
@@ -254,20 +271,35 @@ void sim_timing_drain(struct pl_sim *sim);
 /* stats.cycles after the times have moved; returns what it grew by. */
 uint64_t sim_timing_cycles(struct pl_sim *sim);
 
+/* trace.c */
+void sim_trace(struct pl_sim *sim, const struct pl_sim_retired *r);
+void sim_trace_flush(struct pl_sim *sim);
+
 /* account.c: which unit was busy in which state of the front end */
 void sim_account_edges(struct timing *t, const uint64_t *stall_cyc, uint64_t at, enum pl_sim_cause why);
 void sim_account_busy(struct timing *t, enum pl_sim_unit unit, uint64_t now, uint64_t from, uint64_t to);
 void sim_account_finish(struct pl_sim *sim);
 
 /* memory.c: transfers between HBM and the SRAMs */
-void sim_memory_init(struct pl_sim *sim);
+enum pl_status sim_memory_init(struct pl_sim *sim, struct pl_diag *d);
 void sim_memory_fini(struct pl_sim *sim);
 /* A transfer issued at `at` whose source and destination are ready at `start`; returns when its last byte has arrived, and
  * when its source has been read. */
-uint64_t sim_memory_transfer(struct pl_sim *sim, enum pl_sim_unit unit, const struct touch *x, uint64_t at, uint64_t start,
-                             uint64_t *read_done);
+stamp sim_memory_transfer(struct pl_sim *sim, enum pl_sim_unit unit, const struct touch *x, uint64_t at, uint64_t start,
+                          stamp *read_done);
+/* The cycle of a stamp. The front end stands at `now` and cannot go on before a pending one is done. */
+uint64_t sim_memory_resolve(struct pl_sim *sim, stamp s, uint64_t now);
+/* The cycle of a stamp if it is known. */
+bool sim_memory_known(const struct pl_sim *sim, stamp s, uint64_t *cyc);
 /* Why data of an engine was not there between `from` and `to`. */
 enum pl_sim_cause sim_memory_cause(const struct pl_sim *sim, uint64_t from, uint64_t to);
+/* When the engine's oldest transfer in flight ends: its place in the queue is free then. */
+uint64_t sim_memory_slot(struct pl_sim *sim, enum pl_sim_unit unit, uint64_t now);
+/* When all transfers have ended. */
+uint64_t sim_memory_all(struct pl_sim *sim, uint64_t now);
+bool sim_memory_pending(const struct pl_sim *sim);
+void sim_memory_statistics(struct pl_sim *sim);
+void sim_memory_events(const struct pl_sim *sim, struct pl_sim_events *e); /* what the banks did */
 
 /* events.c: what will cost energy, from the counts per instruction word */
 void sim_count_events(struct pl_sim *sim);

@@ -15,7 +15,7 @@ static stamp *stamps(size_t n)
     return p;
 }
 
-void sim_timing_init(struct pl_sim *sim)
+enum pl_status sim_timing_init(struct pl_sim *sim, struct pl_diag *d)
 {
     struct timing *t = &sim->t;
     t->row_write = stamps(sim->arch->vector_rows);
@@ -25,7 +25,7 @@ void sim_timing_init(struct pl_sim *sim)
     t->next_edge = UINT64_MAX;
     for (unsigned c = 0; c < PL_OPC_COUNT; c++)
         t->latency[c] = pl_arch_latency(sim->arch, (enum pl_op_class)c, 1);
-    sim_memory_init(sim);
+    return sim_memory_init(sim, d);
 }
 
 void sim_timing_fini(struct pl_sim *sim)
@@ -54,12 +54,12 @@ static void wait_until(struct issue *w, uint64_t cyc, enum pl_sim_cause why)
 }
 
 /* Until the producer has written. */
-static void wait_for(struct issue *w, stamp s)
+static void wait_for(struct pl_sim *sim, struct issue *w, stamp s)
 {
     static const enum pl_sim_cause by_unit[PL_SIM_UNIT_COUNT] = {
         [PL_SIM_MATRIX] = PL_SIM_MATRIX_CAUSE, [PL_SIM_WRITE_OUT] = PL_SIM_MATRIX_CAUSE, [PL_SIM_VECTOR] = PL_SIM_VECTOR_CAUSE,
         [PL_SIM_SCALAR] = PL_SIM_SCALAR_CAUSE, [PL_SIM_CONTROL] = PL_SIM_SCALAR_CAUSE};
-    const uint64_t cyc = stamp_cyc(s);
+    const uint64_t cyc = s & PENDING ? sim_memory_resolve(sim, s, w->at) : stamp_cyc(s);
     if (cyc <= w->at)
         return;
     const unsigned unit = s & 7;
@@ -68,17 +68,36 @@ static void wait_for(struct issue *w, stamp s)
     w->on_load = unit >= PL_SIM_LOAD_M && unit <= PL_SIM_STORE;
 }
 
-static stamp latest(const stamp *done, const struct rows *r)
+static inline stamp known(struct pl_sim *sim, stamp *s, uint64_t now)
+{
+    if (*s & PENDING)
+        *s = stamp_of(sim_memory_resolve(sim, *s, now), (enum pl_sim_unit)(*s & 7));
+    return *s;
+}
+
+/* The latest stamp of the rows, once none of them is pending. */
+static stamp latest(struct pl_sim *sim, stamp *done, const struct rows *r, uint64_t now)
 {
     stamp m = 0;
     for (uint32_t i = 0; i < r->count; i++)
         for (uint32_t k = 0; k < r->width; k++) {
-            const stamp v = done[r->first + i * r->stride + k];
-            m = v > m ? v : m;
+            stamp *v = &done[r->first + i * r->stride + k];
+            known(sim, v, now);
+            m = *v > m ? *v : m;
         }
     return m;
 }
 
+static bool any_pending(const stamp *done, const struct rows *r)
+{
+    for (uint32_t i = 0; i < r->count; i++)
+        for (uint32_t k = 0; k < r->width; k++)
+            if (done[r->first + i * r->stride + k] & PENDING)
+                return true;
+    return false;
+}
+
+/* A pending stamp is above all others and takes their place: what it replaces has been waited for. */
 static void mark(stamp *done, const struct rows *r, stamp s)
 {
     for (uint32_t i = 0; i < r->count; i++)
@@ -88,14 +107,15 @@ static void mark(stamp *done, const struct rows *r, stamp s)
         }
 }
 
-static void wait_registers(const struct timing *t, const struct decoded *dec, struct issue *w)
+static void wait_registers(struct pl_sim *sim, const struct decoded *dec, struct issue *w)
 {
+    const struct timing *t = &sim->t;
     for (unsigned m = dec->gp_src | dec->gp_dst; m; m &= m - 1)
-        wait_for(w, t->gp[__builtin_ctz(m)]);
+        wait_for(sim, w, t->gp[__builtin_ctz(m)]);
     for (unsigned m = dec->fp_src | dec->fp_dst; m; m &= m - 1)
-        wait_for(w, t->fp[__builtin_ctz(m)]);
+        wait_for(sim, w, t->fp[__builtin_ctz(m)]);
     for (unsigned m = dec->shared_src | dec->shared_dst; m; m &= m - 1)
-        wait_for(w, t->shared[__builtin_ctz(m)]);
+        wait_for(sim, w, t->shared[__builtin_ctz(m)]);
 }
 
 /* A new write must end after older writes and reads of the same place. */
@@ -105,19 +125,20 @@ static void wait_overtake(struct issue *w, stamp older, uint64_t result_cyc)
         wait_until(w, stamp_cyc(older) - result_cyc + 1, PL_SIM_REUSE_CAUSE);
 }
 
-static void wait_memories(const struct timing *t, const struct touch *x, uint64_t result_cyc, struct issue *w)
+static void wait_memories(struct pl_sim *sim, const struct touch *x, uint64_t result_cyc, struct issue *w)
 {
+    struct timing *t = &sim->t;
     for (unsigned i = 0; i < x->n_read; i++)
-        wait_for(w, latest(t->row_write, &x->read[i]));
+        wait_for(sim, w, latest(sim, t->row_write, &x->read[i], w->at));
     if (x->write.count) {
-        wait_overtake(w, latest(t->row_write, &x->write), result_cyc);
-        wait_overtake(w, latest(t->row_read, &x->write), result_cyc);
+        wait_overtake(w, latest(sim, t->row_write, &x->write, w->at), result_cyc);
+        wait_overtake(w, latest(sim, t->row_read, &x->write, w->at), result_cyc);
     }
     if (x->tile_read != NO_TILE)
-        wait_for(w, t->tile_write[x->tile_read]);
+        wait_for(sim, w, known(sim, &t->tile_write[x->tile_read], w->at));
     for (uint32_t i = 0; x->tile_write != NO_TILE && i < x->tiles; i++) {
         wait_until(w, stamp_cyc(t->tile_read[x->tile_write + i]), PL_SIM_REUSE_CAUSE);
-        wait_until(w, stamp_cyc(t->tile_write[x->tile_write + i]), PL_SIM_REUSE_CAUSE);
+        wait_until(w, stamp_cyc(known(sim, &t->tile_write[x->tile_write + i], w->at)), PL_SIM_REUSE_CAUSE);
     }
 }
 
@@ -132,16 +153,32 @@ static bool is_queued(unsigned unit)
     return is_dma(unit) || unit == PL_SIM_WRITE_OUT;
 }
 
-static void wait_unit(const struct timing *t, unsigned unit, struct issue *w)
+static void wait_unit(struct pl_sim *sim, unsigned unit, struct issue *w)
 {
+    const struct timing *t = &sim->t;
     if (is_dma(unit)) {
-        const struct engine *q = &t->engine[unit - PL_SIM_LOAD_M];
-        wait_until(w, q->done[q->head], PL_SIM_QUEUE_CAUSE);
+        wait_until(w, sim_memory_slot(sim, (enum pl_sim_unit)unit, w->at), PL_SIM_QUEUE_CAUSE);
     } else if (unit == PL_SIM_WRITE_OUT) { /* a place in the queue */
         wait_until(w, t->write_out[t->write_out_head], PL_SIM_PORT_CAUSE);
     } else if (unit != PL_SIM_CONTROL) {
         wait_until(w, t->free[unit], PL_SIM_UNIT_CAUSE);
     }
+}
+
+/* A queued operation on a place of a transfer whose end is not known: the front end waits for that end. */
+static void wait_pending(struct pl_sim *sim, const struct touch *x, struct issue *w)
+{
+    struct timing *t = &sim->t;
+    for (unsigned i = 0; i < x->n_read; i++)
+        if (any_pending(t->row_write, &x->read[i]))
+            wait_for(sim, w, latest(sim, t->row_write, &x->read[i], w->at));
+    if (any_pending(t->row_write, &x->write))
+        wait_for(sim, w, latest(sim, t->row_write, &x->write, w->at));
+    if (any_pending(t->row_read, &x->write))
+        wait_for(sim, w, latest(sim, t->row_read, &x->write, w->at));
+    for (uint32_t i = 0; x->tile_write != NO_TILE && i < x->tiles; i++)
+        if (t->tile_write[x->tile_write + i] & PENDING)
+            wait_for(sim, w, t->tile_write[x->tile_write + i]);
 }
 
 /* ---- what it occupies ---- */
@@ -176,7 +213,7 @@ static uint64_t leave_queue(struct pl_sim *sim, unsigned unit, const struct touc
         wait_until(&places, t->acc_ready, PL_SIM_MATRIX_CAUSE);
         wait_until(&places, t->free[unit], PL_SIM_PORT_CAUSE);
     }
-    wait_memories(t, x, result_cyc, &places);
+    wait_memories(sim, x, result_cyc, &places);
     if (unit == PL_SIM_WRITE_OUT) {
         t->write_out[t->write_out_head] = places.at;
         t->write_out_head = t->write_out_head + 1 == sim->arch->write_out_queue ? 0 : t->write_out_head + 1;
@@ -185,8 +222,8 @@ static uint64_t leave_queue(struct pl_sim *sim, unsigned unit, const struct touc
 }
 
 /* Occupy the unit from the issue cycle `at`; returns the end. */
-static uint64_t run_unit(struct pl_sim *sim, const struct decoded *dec, const struct touch *x, struct pl_latency lat,
-                         uint64_t at, uint64_t *started, uint64_t *read_done)
+static stamp run_unit(struct pl_sim *sim, const struct decoded *dec, const struct touch *x, struct pl_latency lat,
+                         uint64_t at, uint64_t *started, stamp *read_done)
 {
     struct timing *t = &sim->t;
     const unsigned unit = dec->unit;
@@ -195,7 +232,7 @@ static uint64_t run_unit(struct pl_sim *sim, const struct decoded *dec, const st
     if (is_dma(unit))
         return sim_memory_transfer(sim, (enum pl_sim_unit)unit, x, at, start, read_done);
     const uint64_t end = start + lat.result_cyc;
-    *read_done = start + lat.issue_cyc;
+    *read_done = stamp_of(start + lat.issue_cyc, (enum pl_sim_unit)unit);
     t->free[unit] = start + lat.issue_cyc;
     if (unit == PL_SIM_MATRIX)
         t->acc_ready = end;
@@ -204,7 +241,7 @@ static uint64_t run_unit(struct pl_sim *sim, const struct decoded *dec, const st
     sim_account_busy(t, (enum pl_sim_unit)unit, at, start, start + lat.issue_cyc);
     sim->op_stats[dec->op_range].busy_cyc[unit] += lat.issue_cyc;
     t->step.busy = lat.issue_cyc;
-    return end;
+    return stamp_of(end, (enum pl_sim_unit)unit);
 }
 
 /* The front end moves from t->issue to `at`, waiting for `why`. */
@@ -241,12 +278,14 @@ void sim_timing_step(struct pl_sim *sim, const struct decoded *dec, const struct
     const bool by_shape = x->blocks && x->class != PL_OPC_CTL;
     const struct pl_latency lat = by_shape ? pl_arch_latency(sim->arch, x->class, x->blocks) : t->latency[x->class];
     struct issue w = {.at = t->issue, .why = PL_SIM_ISSUE_CAUSE};
-    wait_registers(t, dec, &w);
-    wait_unit(t, dec->unit, &w);
+    wait_registers(sim, dec, &w);
+    wait_unit(sim, dec->unit, &w);
     if (!is_queued(dec->unit))
-        wait_memories(t, x, lat.result_cyc, &w);
+        wait_memories(sim, x, lat.result_cyc, &w);
+    else if (sim_memory_pending(sim))
+        wait_pending(sim, x, &w);
     if (dec->in.op == PL_C_FENCE)
-        wait_until(&w, t->all_dma_done, PL_SIM_FENCE_CAUSE);
+        wait_until(&w, sim_memory_all(sim, w.at), PL_SIM_FENCE_CAUSE);
     t->step.stall = w.at - t->issue;
     t->step.why = PL_SIM_ISSUE_CAUSE;
     t->step.busy = 0;
@@ -257,25 +296,26 @@ void sim_timing_step(struct pl_sim *sim, const struct decoded *dec, const struct
         sim->pc_stats[dec - sim->code].stall_cyc += t->step.stall;
         pass_time(sim, w.at, w.why, dec->op_range);
     }
-    uint64_t read_done;
-    const uint64_t end = run_unit(sim, dec, x, lat, w.at, &r->start_cyc, &read_done);
-    const stamp by = stamp_of(end, (enum pl_sim_unit)dec->unit);
-    mark_memories(t, x, stamp_of(read_done, (enum pl_sim_unit)dec->unit), by);
-    mark_registers(t, dec, by);
+    stamp read_done;
+    const stamp end = run_unit(sim, dec, x, lat, w.at, &r->start_cyc, &read_done);
+    mark_memories(t, x, read_done, end);
+    mark_registers(t, dec, end);
     pass_time(sim, w.at + 1, PL_SIM_ISSUE_CAUSE, dec->op_range);
     if (!is_dma(dec->unit))
-        t->last_done = end > t->last_done ? end : t->last_done;
+        t->last_done = stamp_cyc(end) > t->last_done ? stamp_cyc(end) : t->last_done;
     t->step.cycles = count_cycles(sim, dec->op_range);
-    t->step.read_done = read_done;
+    t->step.read_done = stamp_cyc(read_done);
     r->issue_cyc = w.at;
-    r->end_cyc = end;
+    r->end_cyc = end & PENDING ? end : stamp_cyc(end); /* pending: the trace holds it back */
 }
 
 void sim_timing_drain(struct pl_sim *sim)
 {
     struct timing *t = &sim->t;
+    sim_memory_all(sim, t->issue);
     sim_timing_cycles(sim);
     if (sim->stats.cycles > t->issue)
         pass_time(sim, sim->stats.cycles, PL_SIM_DRAIN_CAUSE, (uint16_t)sim->img->n_op);
     sim_account_edges(t, sim->stats.stall_cyc, t->issue + 1, PL_SIM_DRAIN_CAUSE);
+    sim_memory_statistics(sim);
 }

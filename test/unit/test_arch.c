@@ -27,9 +27,11 @@ static void assert_same(const struct pl_arch *x, const struct pl_arch *y)
 #define PARAM(section, name, type, unit, dflt, least, most, source, doc)                           \
     assert_true(x->name == y->name);
 #define FORMAT(section, name, dflt, source, doc) assert_true(pl_format_equal(&x->name, &y->name));
+#define CHOICE(section, name, dflt, choices, source, doc) assert_string_equal(x->name, y->name);
 #include "plena/arch.def"
 #undef PARAM
 #undef FORMAT
+#undef CHOICE
 }
 
 /* Print, parse, and have the same machine. */
@@ -99,9 +101,11 @@ static const struct row rows[] = {
 #define PARAM(section, name, type, unit, dflt, least, most, source, doc)                           \
     {#section "." #name, least, most, IS_REAL_##type},
 #define FORMAT(section, name, dflt, source, doc)
+#define CHOICE(section, name, dflt, choices, source, doc)
 #include "plena/arch.def"
 #undef PARAM
 #undef FORMAT
+#undef CHOICE
 };
 
 static enum pl_status set(struct pl_arch *a, const char *key, double value)
@@ -173,6 +177,9 @@ TEST(test_errors_point_at_the_place)
         {PL_ERANGE, "clock: {clock_hz: 1}\n", "clock.clock_hz: 1 is outside 1e+06..1e+11 Hz"},
         {PL_EPARSE, "formats: {kv_format: mxint9}\n",
          "m.yaml:1:22: formats.kv_format: \"mxint9\" is not a number format; did you mean"},
+        {PL_EPARSE, "hbm: {hbm_model: hbm9}\n",
+         "m.yaml:1:18: hbm.hbm_model: expected one of simple|hbm2|"},
+        {PL_EPARSE, "hbm: {hbm_model: hbm}\n", "expected one of"},
         {PL_EPARSE, "formats: {kv_format: mxint8:48}\n", "block 4 8 16 32 64"},
         {PL_EPARSE, "formats: {kv_format: \"mxint 8\"}\n", "is not a number format"},
         {PL_EPARSE, "formats: {kv_format: \"mxint8:+16\"}\n", "is not a number format"},

@@ -9,7 +9,8 @@ static struct pl_diag d;
 
 static const struct {
     const char *machine, *set;
-} machines[] = {{"small", NULL}, {"tiny", NULL}, {"narrow_vector", NULL}, {"wide_vector", "write_out_queue=1"}, {"small", "outstanding=1"}};
+} machines[] = {{"small", NULL}, {"tiny", NULL}, {"narrow_vector", NULL}, {"wide_vector", "write_out_queue=1"}, {"small", "outstanding=1"},
+               {"small", "hbm_model=hbm3"}, {"tiny", "hbm_model=dramsim3-hbm2"}, {"narrow_vector", "hbm_model=hbm2e"}};
 
 static struct pl_sim *run(const struct pl_arch *arch, const struct pl_image *img, const struct pl_sim_options *opt)
 {
