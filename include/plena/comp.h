@@ -16,7 +16,8 @@ struct pl_comp_options {
     uint32_t context;                          /* most tokens of a sequence; 0: the model's, at most 4096 */
     uint32_t chunk;                            /* most tokens of a prefill pass; 0: as many as fit, at most 64 */
     bool all_logits;                           /* prefill computes the logits of every row, not only of the last */
-    bool no_weights;                           /* leave HBM empty: for timing-only runs and code inspection */
+    bool no_weights;                           /* leave HBM empty: for timing-only runs and code inspection; the checkpoint
+                                                  needs no tensors then */
 };
 /* Compile. Everything in the image lives in `a`.
  *   params     "pos" first position, "tiles" KV tiles of the pass minus 1, "last" row of the last valid token,

@@ -66,6 +66,8 @@ struct pl_checkpoint {
 /* config.json, model.safetensors or the sharded index, all tensors of a Llama decoder with their exact shapes. Nothing
  * is copied. Close with pl_checkpoint_close before the arena goes. */
 enum pl_status pl_checkpoint_open(struct pl_arena *a, const char *dir, struct pl_checkpoint **out, struct pl_diag *d);
+/* Only the configuration, from a config.json: no tensors, for compiling without weights. `layer` is NULL. */
+enum pl_status pl_checkpoint_describe(struct pl_arena *a, const char *config, struct pl_checkpoint **out, struct pl_diag *d);
 void pl_checkpoint_close(struct pl_checkpoint *ck);
 
 /* ---- tokenizer.json ---- */

@@ -74,6 +74,8 @@ void job_fini(struct job *j);
 enum pl_status job_machine(struct job *j);
 /* Checkpoint and tokenizer; NULL or a bare name means one of the examples. */
 enum pl_status job_model(struct job *j, const char *model);
+/* Only the configuration of a checkpoint, or of a config.json alone: for programs without weights. */
+enum pl_status job_config(struct job *j, const char *model);
 /* After job_machine: --print-config asked for? Then print and return true. */
 bool job_printed_config(const struct job *j);
 

@@ -48,7 +48,7 @@ static enum pl_status run(struct compile *c, const char *model)
     PL_TRY(job_machine(j));
     if (job_printed_config(j))
         return PL_OK;
-    PL_TRY(job_model(j, model));
+    PL_TRY(c->no_weights ? job_config(j, model) : job_model(j, model));
     const struct pl_comp_options opt = {.weight = &j->format[0], .act = &j->format[1], .kv = &j->format[2],
                                         .context = (uint32_t)c->context, .chunk = (uint32_t)c->chunk,
                                         .all_logits = c->all_logits, .no_weights = c->no_weights};
@@ -73,7 +73,7 @@ int cmd_compile(const struct verb *v, int argc, char **argv)
         {"context", OPT_U64, &c.context, "N", "most tokens of a sequence (default the model's, at most 4096)"},
         {"chunk", OPT_U64, &c.chunk, "N", "tokens of a prefill pass (default as many as fit, at most 64)"},
         {"all-logits", OPT_FLAG, &c.all_logits, NULL, "prefill gives the logits of every token, not of the last"},
-        {"no-weights", OPT_FLAG, &c.no_weights, NULL, "leave HBM empty: to look at the code"},
+        {"no-weights", OPT_FLAG, &c.no_weights, NULL, "leave HBM empty, for timing or to read the code; MODEL may be a config.json alone"},
         {"dump", OPT_TEXT, &c.dump, "FILE", "also write the assembly text"},
         {"dry-run", OPT_FLAG, &c.dry_run, NULL, "compile and report, write no image"},
         JOB_MACHINE_OPTS(&c.j),

@@ -90,6 +90,13 @@ static const char *find_model(struct job *j, const char *model)
     return name;
 }
 
+enum pl_status job_config(struct job *j, const char *model)
+{
+    j->model = find_model(j, model);
+    const char *inside = pl_path_join(&j->arena, j->model, "config.json");
+    return pl_checkpoint_describe(&j->arena, pl_file_exists(inside) ? inside : j->model, &j->ck, &j->d);
+}
+
 enum pl_status job_model(struct job *j, const char *model)
 {
     j->model = find_model(j, model);

@@ -189,6 +189,15 @@ enum pl_status pl_checkpoint_open(struct pl_arena *a, const char *dir, struct pl
     return PL_OK;
 }
 
+enum pl_status pl_checkpoint_describe(struct pl_arena *a, const char *config, struct pl_checkpoint **out, struct pl_diag *d)
+{
+    struct pl_checkpoint *ck = PL_NEW(a, struct pl_checkpoint);
+    ck->dir = pl_arena_strdup(a, config);
+    PL_TRY(pl_model_config_load(config, &ck->config, d));
+    *out = ck;
+    return PL_OK;
+}
+
 void pl_checkpoint_close(struct pl_checkpoint *ck)
 {
     for (size_t i = 0; ck && i < ck->n_map; i++)
