@@ -1,0 +1,508 @@
+/* channel.c - one channel: FR-FCFS over its banks, from event to event.
+ *
+ * Every constraint is kept as the earliest time of the next command (of a bank, of a group), so the next command is the least of a
+ * few maxima and nothing is polled. Row and column commands are chosen apart: each class keeps its best candidate, found again only
+ * when something changed for that class. At one time arrivals come first, then refresh, then columns, then rows, each oldest first. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "hbm_internal.h"
+
+enum { KIND_HIT, KIND_MISS, KIND_CONFLICT };
+
+static inline uint64_t max64(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static inline void raise_to(uint64_t *t, uint64_t v)
+{
+    *t = *t > v ? *t : v;
+}
+
+static inline uint64_t bit(unsigned b)
+{
+    return (uint64_t)1 << b;
+}
+
+void hbm_channel_init(const struct pl_hbm *h, struct hbm_channel *c, uint16_t index)
+{
+    memset(c, 0, sizeof *c);
+    c->index = index;
+    c->col.t = c->act.t = c->pre.t = HBM_NEVER;
+    c->dirty = HBM_COL | HBM_ACT | HBM_PRE;
+    for (unsigned i = 0; i < PL_COUNT(c->e); i++)
+        c->e[i].next = (uint8_t)(i + 1 < PL_COUNT(c->e) ? i + 1 : HBM_NONE);
+    const uint64_t first = h->ref_every + (uint64_t)h->p.refresh_stagger * (index % h->p.channels);
+    for (unsigned pc = 0; pc < 2; pc++)
+        c->ref_due[pc] = h->p.refresh == PL_HBM_REFRESH_NONE || pc >= h->p.pseudo ? HBM_NEVER : first;
+    c->ref_next = c->ref_due[0];
+}
+
+void hbm_channel_push(struct pl_hbm *h, struct hbm_channel *c, uint64_t loc, uint64_t access, uint32_t slot, bool write, uint64_t seen)
+{
+    const uint8_t i = c->free_head;
+    struct hbm_entry *e = &c->e[i];
+    c->free_head = e->next;
+    *e = (struct hbm_entry){.seen = seen, .access = access, .row = (uint32_t)loc, .slot = slot, .bank = (uint8_t)(loc >> 32), .next = HBM_NONE, .write = write};
+    c->in[(c->in_head + c->in_count++) % PL_COUNT(c->in)] = i;
+    c->used[write]++;
+    if (h->next_at[c->index] > seen)
+        h->next_at[c->index] = seen;
+}
+
+static void emit(const struct pl_hbm *h, const struct hbm_channel *c, enum pl_hbm_op op, unsigned bank, uint64_t t, uint32_t row)
+{
+    const bool all = op == PL_HBM_PREA || op == PL_HBM_REFAB;
+    const struct pl_hbm_cmd cmd = {.time = t, .channel = c->index, .op = (uint8_t)op, .pseudo = (uint8_t)(bank / h->per_pc),
+                                   .bank = (uint8_t)(all ? 0 : bank % h->per_pc), .row = row};
+    h->opt.log(h->opt.log_ctx, &cmd);
+}
+#define EMIT(h, c, op, bank, t, row)                                                                                   \
+    do {                                                                                                               \
+        if ((h)->opt.log)                                                                                              \
+            emit(h, c, op, bank, t, row);                                                                              \
+    } while (0)
+
+static inline void use_row_bus(const struct pl_hbm *h, struct hbm_channel *c, uint64_t t, uint32_t cycles)
+{
+    c->row_bus = t + cycles;
+    c->dirty |= HBM_ACT | HBM_PRE;
+    if (h->p.cmd_buses == 1) {
+        c->col_bus = c->row_bus;
+        c->dirty |= HBM_COL;
+    }
+}
+
+/* Reads are served until the write queue is full enough or nothing else waits; writes until it has run low. */
+static inline void choose_mode(const struct pl_hbm *h, struct hbm_channel *c)
+{
+    const unsigned mode = c->mode ? c->seen[1] && (c->seen[1] > h->drain_low || !c->seen[0])
+                                  : c->seen[1] && (c->seen[1] >= h->drain_high || !c->seen[0]);
+    if (mode != c->mode) {
+        c->mode = mode;
+        c->dirty = HBM_COL | HBM_ACT | HBM_PRE;
+    }
+}
+
+/* The oldest entry of the bank's list from `i` on that hits the open row. */
+static inline void find_hit(struct hbm_channel *c, unsigned dir, unsigned bank, unsigned i)
+{
+    while (i != HBM_NONE && c->e[i].row != c->row[bank])
+        i = c->e[i].next;
+    if (i == HBM_NONE) {
+        c->hit[dir] &= ~bit(bank);
+        return;
+    }
+    c->hit[dir] |= bit(bank);
+    c->hit_at[dir][bank] = (uint8_t)i;
+    c->hit_seq[dir][bank] = c->e[i].seq;
+}
+
+static inline void release(struct hbm_channel *c, unsigned i, unsigned dir)
+{
+    c->e[i].next = c->free_head;
+    c->free_head = (uint8_t)i;
+    c->used[dir]--;
+}
+
+/* A read whose line waits in the write queue takes its data from there: as long as a row hit, but no command. */
+static bool forwarded(struct pl_hbm *h, struct hbm_channel *c, unsigned i)
+{
+    const struct hbm_entry *e = &c->e[i];
+    if (!(c->pend[1] >> e->bank & 1))
+        return false;
+    for (unsigned w = c->head[1][e->bank]; w != HBM_NONE; w = c->e[w].next)
+        if (c->e[w].access == e->access) {
+            h->stats.accesses[0]++;
+            h->stats.forwarded++;
+            hbm_finish(h, e->slot, e->seen + h->latency[0]);
+            return true;
+        }
+    return false;
+}
+
+/* The oldest arrival becomes known to the scheduler. True: it was served at once. */
+static inline bool admit(struct pl_hbm *h, struct hbm_channel *c)
+{
+    const unsigned i = c->in[c->in_head];
+    struct hbm_entry *e = &c->e[i];
+    const unsigned dir = e->write, b = e->bank, pc = b >= h->per_pc;
+    c->in_head = (c->in_head + 1) % PL_COUNT(c->in);
+    c->in_count--;
+    raise_to(&c->now, e->seen);
+    e->seq = c->seq++;
+    if (!dir && forwarded(h, c, i)) {
+        release(c, i, dir);
+        return true;
+    }
+    if (c->pend[dir] >> b & 1) {
+        c->e[c->tail[dir][b]].next = (uint8_t)i;
+    } else {
+        c->head[dir][b] = (uint8_t)i;
+        c->head_seq[dir][b] = e->seq;
+        c->pend[dir] |= bit(b);
+        c->dirty |= HBM_ACT | HBM_PRE;
+    }
+    c->tail[dir][b] = (uint8_t)i;
+    if ((c->open & ~c->hit[dir]) >> b & 1 && c->row[b] == e->row && (!h->p.hit_cap || c->passed[b] < h->p.hit_cap || c->head[dir][b] == i)) {
+        c->hit[dir] |= bit(b);
+        c->hit_at[dir][b] = (uint8_t)i;
+        c->hit_seq[dir][b] = e->seq;
+        c->dirty |= HBM_COL | HBM_PRE;
+    }
+    if (!c->waiting[pc]++)
+        c->since[pc] = e->seen;
+    c->seen[dir]++;
+    choose_mode(h, c);
+    return false;
+}
+
+/* ---- candidates ---- */
+static inline void scan_col(const struct pl_hbm *h, struct hbm_channel *c)
+{
+    const unsigned dir = c->mode;
+    const uint64_t floor = max64(c->col_bus, c->now);
+    uint64_t best = HBM_NEVER, seq = HBM_NEVER;
+    for (uint64_t m = c->hit[dir] & ~c->blocked; m; m &= m - 1) {
+        const unsigned b = (unsigned)__builtin_ctzll(m);
+        const uint64_t t = max64(max64(c->col_ok[dir][b], c->grp_col[dir][h->group[b]]), floor);
+        if (t < best || (t == best && c->hit_seq[dir][b] < seq)) {
+            best = t;
+            seq = c->hit_seq[dir][b];
+            c->col.bank = b;
+        }
+    }
+    c->col.t = best;
+    c->dirty &= ~(unsigned)HBM_COL;
+}
+
+static inline void scan_act(const struct pl_hbm *h, struct hbm_channel *c)
+{
+    const unsigned dir = c->mode;
+    const uint64_t floor = max64(c->row_bus, c->now);
+    uint64_t best = HBM_NEVER, seq = HBM_NEVER;
+    for (uint64_t m = c->pend[dir] & ~c->open & ~c->blocked; m; m &= m - 1) {
+        const unsigned b = (unsigned)__builtin_ctzll(m);
+        const uint64_t t = max64(max64(c->act_ok[b], c->grp_act[h->group[b]]), floor);
+        if (t < best || (t == best && c->head_seq[dir][b] < seq)) {
+            best = t;
+            seq = c->head_seq[dir][b];
+            c->act.bank = b;
+        }
+    }
+    c->act.t = best;
+    c->act.seq = seq;
+    c->dirty &= ~(unsigned)HBM_ACT;
+}
+
+static inline void scan_pre(const struct pl_hbm *h, struct hbm_channel *c)
+{
+    const unsigned dir = c->mode;
+    const uint64_t floor = max64(c->row_bus, c->now), wanted = c->pend[dir] & ~c->hit[dir];
+    const uint64_t unused = h->p.row_policy == PL_HBM_ROW_CLOSED ? ~(c->hit[0] | c->hit[1]) : 0;
+    uint64_t best = HBM_NEVER, seq = HBM_NEVER;
+    for (uint64_t m = c->open & (wanted | unused) & ~c->blocked; m; m &= m - 1) {
+        const unsigned b = (unsigned)__builtin_ctzll(m);
+        const uint64_t t = max64(c->pre_ok[b], floor), age = wanted >> b & 1 ? c->head_seq[dir][b] : HBM_NEVER - 1;
+        if (t < best || (t == best && age < seq)) {
+            best = t;
+            seq = age;
+            c->pre.bank = b;
+        }
+    }
+    c->pre.t = best;
+    c->pre.seq = seq;
+    c->dirty &= ~(unsigned)HBM_PRE;
+}
+
+/* ---- commands ---- */
+static void precharge(struct pl_hbm *h, struct hbm_channel *c, unsigned b, uint64_t t)
+{
+    c->open &= ~bit(b);
+    c->hit[0] &= ~bit(b);
+    c->hit[1] &= ~bit(b);
+    raise_to(&c->act_ok[b], t + h->p.trp);
+    h->stats.precharges++;
+}
+
+static void do_pre(struct pl_hbm *h, struct hbm_channel *c, unsigned b, uint64_t t)
+{
+    EMIT(h, c, PL_HBM_PRE, b, t, 0);
+    precharge(h, c, b, t);
+    if (c->pend[c->mode] >> b & 1)
+        c->kind[b] = KIND_CONFLICT;
+    use_row_bus(h, c, t, 1);
+    c->dirty |= HBM_COL;
+}
+
+static void do_act(struct pl_hbm *h, struct hbm_channel *c, unsigned b, uint64_t t)
+{
+    const unsigned pc = b >= h->per_pc, g = h->group[b], first = pc * h->p.bank_groups;
+    c->row[b] = c->e[c->head[c->mode][b]].row;
+    EMIT(h, c, PL_HBM_ACT, b, t, c->row[b]);
+    c->why[b] = PL_HBM_LOSS_ROW;
+    if (c->after_ref[b])
+        c->why[b] = PL_HBM_LOSS_REFRESH;
+    else if (t > c->act_ok[b] && t == c->grp_act[g])
+        c->why[b] = PL_HBM_LOSS_ACT;
+    c->after_ref[b] = 0;
+    c->open |= bit(b);
+    c->col_ok[0][b] = t + h->p.trcd_rd;
+    c->col_ok[1][b] = t + h->p.trcd_wr;
+    c->pre_ok[b] = t + h->p.tras;
+    c->act_ok[b] = t + h->p.trc;
+    c->faw[pc][c->faw_at[pc]] = t + h->p.tfaw;
+    c->faw_at[pc] = (c->faw_at[pc] + 1) % 4;
+    const uint64_t others = max64(t + h->p.trrd_s, c->faw[pc][c->faw_at[pc]]);
+    for (unsigned i = first; i < first + h->p.bank_groups; i++)
+        raise_to(&c->grp_act[i], others);
+    raise_to(&c->grp_act[g], t + h->p.trrd_l);
+    c->passed[b] = 0;
+    for (unsigned dir = 0; dir < 2; dir++)
+        if (c->pend[dir] >> b & 1)
+            find_hit(c, dir, b, c->head[dir][b]);
+    if (c->kind[b] == KIND_HIT)
+        c->kind[b] = KIND_MISS;
+    h->stats.activates++;
+    use_row_bus(h, c, t, h->p.act_cyc);
+    c->dirty |= HBM_COL;
+}
+
+/* Why the pins of pseudo-channel pc were free before a column command at t. */
+static void account(struct pl_hbm *h, struct hbm_channel *c, unsigned b, unsigned pc, unsigned dir, uint64_t t)
+{
+    uint64_t from = c->pins_free[pc];
+    if (c->since[pc] > from) {
+        const uint64_t idle_end = c->since[pc] < t ? c->since[pc] : t;
+        h->stats.lost_cyc[PL_HBM_LOSS_IDLE] += idle_end - from;
+        from = idle_end;
+    }
+    enum pl_hbm_loss l = c->last_dir[pc] != dir ? PL_HBM_LOSS_TURN : PL_HBM_LOSS_BUS;
+    if (t == c->col_ok[dir][b])
+        l = (enum pl_hbm_loss)c->why[b];
+    else if (t == c->grp_col[dir][h->group[b]] && c->last_dir[pc] == dir)
+        l = PL_HBM_LOSS_CCD;
+    h->stats.lost_cyc[l] += t - from;
+}
+
+/* Take entry i, the oldest hit of bank b, out of its list; find the next hit. */
+static inline void take_hit(struct pl_hbm *h, struct hbm_channel *c, unsigned dir, unsigned b, unsigned i)
+{
+    const unsigned next = c->e[i].next;
+    if (c->head[dir][b] == i) {
+        c->head[dir][b] = (uint8_t)next;
+        if (next == HBM_NONE) {
+            c->pend[dir] &= ~bit(b);
+            c->hit[dir] &= ~bit(b);
+            return;
+        }
+        c->head_seq[dir][b] = c->e[next].seq;
+    } else {
+        unsigned before = c->head[dir][b];
+        while (c->e[before].next != i)
+            before = c->e[before].next;
+        c->e[before].next = (uint8_t)next;
+        if (next == HBM_NONE)
+            c->tail[dir][b] = (uint8_t)before;
+        c->passed[b]++;
+    }
+    find_hit(c, dir, b, next);
+    if (h->p.hit_cap && c->passed[b] >= h->p.hit_cap && c->hit[dir] >> b & 1 && c->hit_at[dir][b] != c->head[dir][b])
+        c->hit[dir] &= ~bit(b);
+}
+
+static inline void do_col(struct pl_hbm *h, struct hbm_channel *c, unsigned b, uint64_t t)
+{
+    const unsigned dir = c->mode, pc = b >= h->per_pc, g = h->group[b], first = pc * h->p.bank_groups, i = c->hit_at[dir][b];
+    const uint32_t slot = c->e[i].slot;
+    EMIT(h, c, dir ? PL_HBM_WR : PL_HBM_RD, b, t, c->row[b]);
+    if (t > c->pins_free[pc])
+        account(h, c, b, pc, dir, t);
+    c->pins_free[pc] = t + h->p.burst;
+    c->last_dir[pc] = dir;
+    c->busy += h->p.burst;
+    h->stats.accesses[dir]++;
+    *(c->kind[b] == KIND_HIT ? &h->stats.hit : c->kind[b] == KIND_MISS ? &h->stats.miss : &h->stats.conflict) += 1;
+    c->kind[b] = KIND_HIT;
+    take_hit(h, c, dir, b, i);
+    release(c, i, dir);
+    c->seen[dir]--;
+    c->waiting[pc]--;
+    for (unsigned k = first; k < first + h->p.bank_groups; k++) {
+        raise_to(&c->grp_col[0][k], t + h->col_s[dir][0]);
+        raise_to(&c->grp_col[1][k], t + h->col_s[dir][1]);
+    }
+    raise_to(&c->grp_col[0][g], t + h->col_l[dir][0]);
+    raise_to(&c->grp_col[1][g], t + h->col_l[dir][1]);
+    raise_to(&c->pre_ok[b], t + h->to_pre[dir]);
+    c->col_bus = t + 1;
+    c->dirty |= HBM_COL;
+    if (!(c->hit[dir] >> b & 1))
+        c->dirty |= HBM_PRE;
+    if (h->p.cmd_buses == 1) {
+        c->row_bus = t + 1;
+        c->dirty |= HBM_ACT | HBM_PRE;
+    }
+    choose_mode(h, c);
+    hbm_finish(h, slot, t + h->latency[dir]);
+}
+
+/* ---- refresh ---- */
+/* What the refresh of pseudo-channel pc needs next: its time and command. */
+static uint64_t refresh_step(const struct pl_hbm *h, const struct hbm_channel *c, unsigned pc, enum pl_hbm_op *op)
+{
+    uint64_t t = max64(c->row_bus, c->now);
+    const unsigned first = pc * h->per_pc, target = first + c->ref_bank[pc];
+    if (h->p.refresh == PL_HBM_REFRESH_PER_BANK) {
+        *op = c->open >> target & 1 ? PL_HBM_PRE : PL_HBM_REFPB;
+        return max64(t, *op == PL_HBM_PRE ? c->pre_ok[target] : max64(c->act_ok[target], c->grp_act[h->group[target]]));
+    }
+    *op = c->open & h->pc_mask[pc] ? PL_HBM_PREA : PL_HBM_REFAB;
+    for (unsigned b = first; b < first + h->per_pc; b++)
+        if (*op == PL_HBM_REFAB)
+            raise_to(&t, c->act_ok[b]);
+        else if (c->open >> b & 1)
+            raise_to(&t, c->pre_ok[b]);
+    return t;
+}
+
+static uint64_t refresh_next(const struct pl_hbm *h, const struct hbm_channel *c, unsigned *pc, enum pl_hbm_op *op)
+{
+    uint64_t best = HBM_NEVER;
+    for (unsigned i = 0; i < h->p.pseudo; i++) {
+        enum pl_hbm_op o;
+        const uint64_t t = c->ref_wait >> i & 1 ? refresh_step(h, c, i, &o) : HBM_NEVER;
+        if (t < best) {
+            best = t;
+            *pc = i;
+            *op = o;
+        }
+    }
+    return best;
+}
+
+static void refresh_issue(struct pl_hbm *h, struct hbm_channel *c, unsigned pc, enum pl_hbm_op op, uint64_t t)
+{
+    const unsigned first = pc * h->per_pc, target = first + c->ref_bank[pc];
+    EMIT(h, c, op, op == PL_HBM_PREA || op == PL_HBM_REFAB ? first : target, t, 0);
+    c->now = t;
+    use_row_bus(h, c, t, 1);
+    c->dirty |= HBM_COL;
+    switch (op) {
+    case PL_HBM_PRE:
+        precharge(h, c, target, t);
+        return;
+    case PL_HBM_PREA:
+        for (unsigned b = first; b < first + h->per_pc; b++)
+            if (c->open >> b & 1)
+                precharge(h, c, b, t);
+        return;
+    case PL_HBM_REFAB:
+        for (unsigned b = first; b < first + h->per_pc; b++) {
+            c->act_ok[b] = t + h->p.trfc;
+            c->after_ref[b] = 1;
+        }
+        c->blocked &= ~h->pc_mask[pc];
+        break;
+    default:
+        c->act_ok[target] = t + h->p.trfc_pb;
+        c->after_ref[target] = 1;
+        for (unsigned g = pc * h->p.bank_groups; g < (pc + 1) * h->p.bank_groups; g++)
+            raise_to(&c->grp_act[g], t + h->p.trrefd);
+        c->ref_bank[pc] = (c->ref_bank[pc] + 1) % h->per_pc;
+        c->blocked &= ~bit(target);
+    }
+    h->stats.refreshes++;
+    c->ref_wait &= ~(1u << pc);
+    c->ref_due[pc] += h->ref_every;
+    c->ref_next = c->ref_due[0] < c->ref_due[1] ? c->ref_due[0] : c->ref_due[1];
+}
+
+/* A refresh falls due: nothing else goes to its banks until it is done. With all rows closed and nothing waiting, refreshes follow
+ * each other at their interval and change nothing else, so all but the last round of them up to `limit` only need counting. */
+static void refresh_due(struct pl_hbm *h, struct hbm_channel *c, uint64_t limit)
+{
+    const bool per_bank = h->p.refresh == PL_HBM_REFRESH_PER_BANK;
+    const bool quiet = !c->open && !c->ref_wait && !(c->pend[0] | c->pend[1]) && !h->opt.no_closed_form && !h->opt.log;
+    const uint64_t keep = per_bank ? h->per_pc + 2 : 2, ahead = limit > c->ref_next ? (limit - c->ref_next) / h->ref_every : 0;
+    if (quiet && ahead > keep && c->now < c->ref_next && (h->p.pseudo == 1 || c->ref_due[0] == c->ref_due[1])) {
+        for (unsigned pc = 0; pc < h->p.pseudo; pc++) {
+            c->ref_due[pc] += (ahead - keep) * h->ref_every;
+            c->ref_bank[pc] = (unsigned)((c->ref_bank[pc] + (per_bank ? ahead - keep : 0)) % h->per_pc);
+            h->stats.refreshes += ahead - keep;
+        }
+        c->ref_next = c->ref_due[0];
+        return;
+    }
+    raise_to(&c->now, c->ref_next);
+    uint64_t next = HBM_NEVER;
+    for (unsigned pc = 0; pc < h->p.pseudo; pc++) {
+        if (c->ref_due[pc] <= c->now && !(c->ref_wait >> pc & 1)) {
+            c->ref_wait |= 1u << pc;
+            c->blocked |= per_bank ? bit(pc * h->per_pc + c->ref_bank[pc]) : h->pc_mask[pc];
+        }
+        if (!(c->ref_wait >> pc & 1) && c->ref_due[pc] < next)
+            next = c->ref_due[pc];
+    }
+    c->ref_next = next;
+    c->dirty = HBM_COL | HBM_ACT | HBM_PRE;
+}
+
+bool hbm_channel_run(struct pl_hbm *h, struct hbm_channel *c, uint64_t until, int stop)
+{
+    uint64_t *next_at = &h->next_at[c->index];
+    for (;;) {
+        if (c->dirty & HBM_COL)
+            scan_col(h, c);
+        if (c->dirty & HBM_ACT)
+            scan_act(h, c);
+        if (c->dirty & HBM_PRE)
+            scan_pre(h, c);
+        const bool act_first = c->act.t < c->pre.t || (c->act.t == c->pre.t && c->act.seq < c->pre.seq);
+        const uint64_t row = act_first ? c->act.t : c->pre.t;
+        const uint64_t te = c->col.t <= row ? c->col.t : row;
+        const uint64_t ti = c->in_count ? c->e[c->in[c->in_head]].seen : HBM_NEVER;
+        unsigned pc = 0;
+        enum pl_hbm_op op = PL_HBM_REFAB;
+        const uint64_t tr = c->ref_wait ? refresh_next(h, c, &pc, &op) : HBM_NEVER, first = ti < te ? ti : te;
+        if (c->ref_next <= first && c->ref_next <= tr) {
+            if (c->ref_next > until) {
+                *next_at = c->used[0] + c->used[1] ? c->ref_next : HBM_NEVER;
+                return false;
+            }
+            refresh_due(h, c, until < ti ? until : ti);
+            continue;
+        }
+        const uint64_t t = tr < first ? tr : first;
+        if (t > until) {
+            *next_at = c->used[0] + c->used[1] || c->ref_wait ? t : HBM_NEVER;
+            return false;
+        }
+        if (ti == t) {
+            const bool served = admit(h, c);
+            if (served && stop == 0) {
+                c->freed = t;
+                *next_at = t;
+                return true;
+            }
+        } else if (tr == t) {
+            refresh_issue(h, c, pc, op, t);
+        } else {
+            c->now = t;
+            if (c->col.t == t) {
+                const int dir = (int)c->mode;
+                do_col(h, c, c->col.bank, t);
+                if (dir == stop) {
+                    c->freed = t;
+                    *next_at = t;
+                    return true;
+                }
+            } else if (act_first) {
+                do_act(h, c, c->act.bank, t);
+            } else {
+                do_pre(h, c, c->pre.bank, t);
+            }
+        }
+    }
+}

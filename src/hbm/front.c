@@ -1,0 +1,369 @@
+/* front.c - the model as a whole: requests cut into accesses, handed to the channels in order, and completions in order.
+ *
+ * Channels do not depend on each other but through the front end, so each runs by itself: the front end runs ahead to a horizon and
+ * lets a channel run only where it must know when a full queue has room; then all channels run to the horizon. What they complete
+ * from there on lies at least the shortest latency behind the horizon: up to that point all completions are known and in order. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hbm_internal.h"
+
+static void derive(struct pl_hbm *h)
+{
+    const struct pl_hbm_params *p = &h->p;
+    const uint32_t ccd_s = p->tccd_s > p->burst ? p->tccd_s : p->burst, ccd_l = p->tccd_l > p->burst ? p->tccd_l : p->burst;
+    const uint32_t after_write = p->tcwl + p->burst;
+    h->n_ch = p->stacks * p->channels;
+    h->per_pc = p->bank_groups * p->banks;
+    h->access_bytes = pl_hbm_access_bytes(p);
+    h->access_shift = pl_log2(h->access_bytes);
+    h->capacity = pl_hbm_capacity(p);
+    h->col_s[0][0] = h->col_s[1][1] = ccd_s;
+    h->col_l[0][0] = h->col_l[1][1] = ccd_l;
+    h->col_s[0][1] = h->col_l[0][1] = p->trtw;
+    h->col_s[1][0] = after_write + p->twtr_s;
+    h->col_l[1][0] = after_write + p->twtr_l;
+    h->to_pre[0] = p->bank_groups > 1 ? p->trtp_l : p->trtp_s;
+    h->to_pre[1] = after_write + p->twr;
+    h->latency[0] = p->tcl + p->burst + p->lat_out;
+    h->latency[1] = after_write + p->lat_out;
+    h->least_latency = h->latency[0] < h->latency[1] ? h->latency[0] : h->latency[1];
+    h->ref_every = p->refresh == PL_HBM_REFRESH_PER_BANK ? p->trefi_pb : p->trefi;
+    h->drain_high = (p->write_queue * p->drain_high + 99) / 100;
+    h->drain_low = p->write_queue * p->drain_low / 100;
+    for (unsigned b = 0; b < 2 * HBM_BANKS; b++)
+        h->group[b] = (uint8_t)(b / p->banks);
+    h->pc_mask[0] = ((uint64_t)1 << h->per_pc) - 1;
+    h->pc_mask[1] = h->pc_mask[0] << h->per_pc;
+    /* lines a ns -> clocks an access, in 1/65536 */
+    if (p->inject > 0)
+        h->step_fp = (uint64_t)llround(65536.0 * h->access_bytes * 1000 / (p->inject * 64 * p->clock_ps));
+}
+
+enum pl_status pl_hbm_new(const struct pl_hbm_params *p, const struct pl_hbm_options *opt, struct pl_hbm **out, struct pl_diag *d)
+{
+    PL_TRY(pl_hbm_check_params(p, d));
+    struct pl_hbm *h = calloc(1, sizeof *h);
+    if (!h)
+        return pl_fail(d, PL_ENOMEM, "no memory for the HBM model");
+    h->p = *p;
+    if (opt)
+        h->opt = *opt;
+    derive(h);
+    h->ch = calloc(h->n_ch, sizeof *h->ch);
+    h->next_at = malloc(h->n_ch * sizeof *h->next_at);
+    if (!h->ch || !h->next_at) {
+        pl_hbm_free(h);
+        return pl_fail(d, PL_ENOMEM, "no memory for %u HBM channels", h->n_ch);
+    }
+    (void)hbm_map_init(&h->map, p, NULL); /* checked above */
+    for (uint32_t i = 0; i < h->n_ch; i++) {
+        hbm_channel_init(h, &h->ch[i], (uint16_t)i);
+        h->next_at[i] = HBM_NEVER;
+    }
+    for (uint32_t i = 0; i < HBM_SLOTS; i++)
+        h->slot[i].next = i + 1;
+    *out = h;
+    return PL_OK;
+}
+
+void pl_hbm_free(struct pl_hbm *h)
+{
+    if (!h)
+        return;
+    free(h->ch);
+    free(h->next_at);
+    free(h);
+}
+
+size_t pl_hbm_room(const struct pl_hbm *h)
+{
+    return HBM_SLOTS - h->n_pending;
+}
+
+size_t pl_hbm_pending(const struct pl_hbm *h)
+{
+    return h->n_pending;
+}
+
+uint64_t pl_hbm_now(const struct pl_hbm *h)
+{
+    return h->now;
+}
+
+/* The piece at s->addr becomes the one being handed out. */
+static void start_piece(const struct pl_hbm *h, struct hbm_slot *s)
+{
+    s->access = s->addr >> h->access_shift;
+    s->end = ((s->addr + s->bytes - 1) >> h->access_shift) + 1;
+}
+
+/* Accesses of all pieces. */
+static uint64_t count_accesses(const struct pl_hbm *h, const struct pl_hbm_request *r, uint64_t count)
+{
+    uint64_t n = 0, addr = r->addr;
+    const uint64_t one = ((addr + r->bytes - 1) >> h->access_shift) - (addr >> h->access_shift) + 1;
+    if (r->stride % h->access_bytes == 0)
+        return one * count;
+    for (uint64_t i = 0; i < count; i++, addr += r->stride)
+        n += ((addr + r->bytes - 1) >> h->access_shift) - (addr >> h->access_shift) + 1;
+    return n;
+}
+
+enum pl_status pl_hbm_submit(struct pl_hbm *h, const struct pl_hbm_request *r, struct pl_diag *d)
+{
+    const uint64_t count = r->count ? r->count : 1;
+    uint64_t last;
+    if (h->n_pending == HBM_SLOTS)
+        return pl_fail(d, PL_ENOMEM, "%d requests are pending, allowed no more", HBM_SLOTS);
+    if (!r->bytes || __builtin_mul_overflow(count - 1, r->stride, &last) || __builtin_add_overflow(last, r->addr, &last) ||
+        __builtin_add_overflow(last, r->bytes, &last) || last > h->capacity)
+        return pl_fail(d, PL_ERANGE, "request of %llu x %llu bytes at 0x%llx: allowed at least one byte, up to 0x%llx",
+                       (unsigned long long)count, (unsigned long long)r->bytes, (unsigned long long)r->addr, (unsigned long long)h->capacity);
+    if (r->arrival < h->now || r->arrival < h->min_arrival)
+        return pl_fail(d, PL_ERANGE, "request arrives at %llu, allowed from %llu", (unsigned long long)r->arrival,
+                       (unsigned long long)(h->now > h->min_arrival ? h->now : h->min_arrival));
+    const uint32_t i = h->free_slot;
+    struct hbm_slot *s = &h->slot[i];
+    h->free_slot = s->next;
+    *s = (struct hbm_slot){.arrival = r->arrival, .accepted = HBM_NEVER, .seq = h->submitted++, .tag = r->tag, .addr = r->addr, .bytes = r->bytes,
+                           .stride = r->stride, .pieces = count - 1, .write = r->write};
+    s->left = count == 1 ? ((r->addr + r->bytes - 1) >> h->access_shift) - (r->addr >> h->access_shift) + 1 : count_accesses(h, r, count);
+    start_piece(h, s);
+    h->min_arrival = r->arrival;
+    h->fifo[(h->fifo_head + h->fifo_count++) % HBM_SLOTS] = i;
+    h->n_pending++;
+    return PL_OK;
+}
+
+/* ---- completions ---- */
+void hbm_finish(struct pl_hbm *h, uint32_t i, uint64_t time)
+{
+    struct hbm_slot *s = &h->slot[i];
+    s->last = s->last > time ? s->last : time;
+    if (--s->left)
+        return;
+    const uint32_t at = (uint32_t)(s->last % HBM_RING);
+    uint64_t *bits = &h->ring_bits[at / 64];
+    h->ring_n++;
+    if (!(*bits >> at % 64 & 1)) {
+        *bits |= (uint64_t)1 << at % 64;
+        h->ring_head[at] = h->ring_tail[at] = i;
+        s->next = HBM_SLOTS;
+    } else if (h->slot[h->ring_tail[at]].seq < s->seq) {
+        s->next = HBM_SLOTS;
+        h->slot[h->ring_tail[at]].next = i;
+        h->ring_tail[at] = i;
+    } else {
+        uint32_t *link = &h->ring_head[at];
+        while (h->slot[*link].seq < s->seq)
+            link = &h->slot[*link].next;
+        s->next = *link;
+        *link = i;
+    }
+}
+
+static unsigned hist_index(uint64_t v)
+{
+    if (v < 2048)
+        return (unsigned)v;
+    const unsigned e = pl_log2(v) - 10; /* v >> e is in 1024..2047 */
+    return e > 32 ? PL_HBM_HIST - 1 : 2048 + (e - 1) * 1024 + (unsigned)((v >> e) & 1023);
+}
+
+static void hand_back(struct pl_hbm *h, uint32_t i, struct pl_hbm_done *out)
+{
+    struct hbm_slot *s = &h->slot[i];
+    *out = (struct pl_hbm_done){.tag = s->tag, .accepted = s->accepted, .done = s->last, .write = s->write};
+    h->stats.requests++;
+    h->stats.end_cyc = s->last; /* they come in order */
+    h->latency_sum += s->last - s->accepted;
+    h->hist[hist_index(s->last - s->accepted)]++;
+    s->next = h->free_slot;
+    h->free_slot = i;
+    h->n_pending--;
+    h->ring_n--;
+}
+
+/* Hand back completions up to `until`, at most max. */
+static size_t deliver(struct pl_hbm *h, uint64_t until, struct pl_hbm_done *done, size_t max)
+{
+    size_t n = 0;
+    while (n < max && h->ring_n && h->ring_from <= until) {
+        const uint32_t at = (uint32_t)(h->ring_from % HBM_RING);
+        const uint64_t ahead = h->ring_bits[at / 64] >> at % 64;
+        if (!ahead) {
+            h->ring_from += 64 - at % 64;
+            continue;
+        }
+        h->ring_from += (uint64_t)__builtin_ctzll(ahead);
+        if (h->ring_from > until)
+            break;
+        const uint32_t here = (uint32_t)(h->ring_from % HBM_RING), i = h->ring_head[here];
+        if (h->slot[i].next == HBM_SLOTS) {
+            h->ring_bits[here / 64] &= ~((uint64_t)1 << here % 64);
+        } else {
+            h->ring_head[here] = h->slot[i].next;
+        }
+        hand_back(h, i, &done[n++]);
+    }
+    return n;
+}
+
+/* ---- the front end ---- */
+/* Requests that have arrived by `t` join those that take turns, up to `ways`. */
+static void refill(struct pl_hbm *h, uint64_t t)
+{
+    while (h->n_active < h->p.ways && h->fifo_count && h->slot[h->fifo[h->fifo_head]].arrival <= t) {
+        h->active[h->n_active++] = h->fifo[h->fifo_head];
+        h->fifo_head = (h->fifo_head + 1) % HBM_SLOTS;
+        h->fifo_count--;
+    }
+}
+
+/* When the front end can hand out its next access, full queues aside. */
+static uint64_t front_time(const struct pl_hbm *h)
+{
+    const uint64_t t = h->front_fp >> 16;
+    if (h->n_active)
+        return t;
+    if (!h->fifo_count)
+        return HBM_NEVER;
+    const uint64_t arrival = h->slot[h->fifo[h->fifo_head]].arrival;
+    return t > arrival ? t : arrival;
+}
+
+/* The access just handed out was of active request `turn`; on to the next piece, the next request. */
+static inline void step_turn(struct pl_hbm *h, struct hbm_slot *s)
+{
+    if (++s->access == s->end) {
+        if (s->pieces) {
+            s->pieces--;
+            s->addr += s->stride;
+            start_piece(h, s);
+        } else {
+            h->n_active--;
+            for (uint32_t k = h->turn; k < h->n_active; k++)
+                h->active[k] = h->active[k + 1];
+            h->turn--; /* wraps; the next line repairs it */
+        }
+    }
+    if (++h->turn >= h->n_active)
+        h->turn = 0;
+}
+
+/* Hand accesses to the channels up to `horizon`. */
+static void hand_out(struct pl_hbm *h, uint64_t horizon)
+{
+    h->front_blocked = false;
+    for (;;) {
+        uint64_t t = front_time(h);
+        if (t > horizon)
+            return;
+        refill(h, t);
+        struct hbm_slot *s = &h->slot[h->active[h->turn]];
+        const uint64_t loc = hbm_locate(&h->map, s->access);
+        struct hbm_channel *c = &h->ch[loc >> 40];
+        if (c->used[s->write] == (s->write ? h->p.write_queue : h->p.read_queue)) {
+            if (!hbm_channel_run(h, c, horizon, s->write)) {
+                h->front_blocked = true;
+                return;
+            }
+            if (c->freed > t) {
+                h->stats.blocked_cyc += c->freed - t;
+                t = c->freed;
+            }
+        }
+        if (s->accepted == HBM_NEVER)
+            s->accepted = t;
+        hbm_channel_push(h, c, loc, s->access, h->active[h->turn], s->write, t + h->p.lat_in);
+        h->stats.bytes[s->write] += h->access_bytes;
+        h->front_fp = (h->front_fp > t << 16 ? h->front_fp : t << 16) + h->step_fp;
+        step_turn(h, s);
+    }
+}
+
+uint64_t pl_hbm_next(const struct pl_hbm *h)
+{
+    uint64_t t = h->front_blocked ? HBM_NEVER : front_time(h);
+    for (uint32_t i = 0; i < h->n_ch; i++)
+        t = t < h->next_at[i] ? t : h->next_at[i];
+    return t;
+}
+
+static void run_to(struct pl_hbm *h, uint64_t horizon)
+{
+    hand_out(h, horizon);
+    for (uint32_t i = 0; i < h->n_ch; i++)
+        if (h->next_at[i] <= horizon)
+            (void)hbm_channel_run(h, &h->ch[i], horizon, -1);
+    h->ran = horizon;
+}
+
+size_t pl_hbm_advance(struct pl_hbm *h, uint64_t until, struct pl_hbm_done *done, size_t max)
+{
+    size_t n = 0;
+    const uint64_t ahead = max > 1 && h->least_latency < HBM_AHEAD ? HBM_AHEAD : h->least_latency;
+    for (;;) {
+        const uint64_t next = pl_hbm_next(h);
+        const uint64_t known = next > HBM_NEVER - h->least_latency ? HBM_NEVER : next + h->least_latency - 1;
+        n += deliver(h, known < until ? known : until, done + n, max - n);
+        if (n == max) {
+            const uint64_t last = n ? done[n - 1].done : h->now;
+            h->now = last > h->ran ? last : h->ran;
+            return n;
+        }
+        if (next > until || next == HBM_NEVER) {
+            if (until != HBM_NEVER)
+                h->now = until > h->now ? until : h->now;
+            else if (n)
+                h->now = done[n - 1].done > h->ran ? done[n - 1].done : h->ran;
+            return n;
+        }
+        /* an empty ring may lie far back */
+        if (!h->ring_n && h->ring_from < next)
+            h->ring_from = next;
+        run_to(h, until - next < ahead ? until : next + ahead - 1);
+    }
+}
+
+/* ---- statistics ---- */
+void pl_hbm_get_stats(struct pl_hbm *h, struct pl_hbm_stats *out)
+{
+    if (h->ran < h->now) {
+        hand_out(h, h->now);
+        h->ran = h->now;
+    }
+    for (uint32_t i = 0; i < h->n_ch; i++) /* those without work lag behind with their refreshes */
+        (void)hbm_channel_run(h, &h->ch[i], h->ran, -1);
+    *out = h->stats;
+    for (uint32_t i = 0; i < h->n_ch; i++)
+        out->busy_cyc += h->ch[i].busy;
+    out->span_cyc = out->busy_cyc;
+    for (unsigned l = 0; l < PL_HBM_LOSSES; l++)
+        out->span_cyc += out->lost_cyc[l];
+}
+
+uint64_t pl_hbm_channel_busy(const struct pl_hbm *h, uint32_t channel)
+{
+    return channel < h->n_ch ? h->ch[channel].busy : 0;
+}
+
+uint64_t pl_hbm_latency(const struct pl_hbm *h, double share)
+{
+    uint64_t n = 0;
+    const uint64_t want = (uint64_t)ceil(share * (double)h->stats.requests);
+    for (unsigned i = 0; i < PL_HBM_HIST && h->stats.requests; i++) {
+        n += h->hist[i];
+        if (n >= want && n) /* the upper end of the bin */
+            return i < 2048 ? i : ((uint64_t)(1024 + (i - 2048) % 1024 + 1) << ((i - 2048) / 1024 + 1)) - 1;
+    }
+    return 0;
+}
+
+double pl_hbm_latency_mean(const struct pl_hbm *h)
+{
+    return h->stats.requests ? (double)h->latency_sum / (double)h->stats.requests : 0;
+}

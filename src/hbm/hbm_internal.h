@@ -1,0 +1,141 @@
+/* hbm_internal.h - the parts of the HBM model: address tables, one channel, the front end. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef HBM_INTERNAL_H
+#define HBM_INTERNAL_H
+#include "plena/hbm.h"
+
+enum {
+    HBM_BANKS = 32,    /* of a pseudo-channel; two pseudo-channels make the 64 bits of a bank mask */
+    HBM_MAP_BYTES = 6, /* address bits above the access, in bytes */
+    HBM_QUEUE = 64,    /* of one direction */
+    HBM_NONE = 255,    /* no entry */
+    HBM_SLOTS = 4096,  /* requests pending */
+    HBM_RING = 4096,   /* clocks of the completion ring */
+    HBM_AHEAD = 512,   /* clocks a batch may run ahead; with the longest latency (1001) below HBM_RING */
+    HBM_MAX_WAYS = 16
+};
+#define HBM_NEVER UINT64_MAX
+
+void hbm_defaults(struct pl_hbm_params *out);
+
+/* ---- address map ---- */
+struct hbm_loc {
+    uint32_t row;
+    uint8_t bank; /* of the channel: pseudo * banks of a pseudo-channel + group * banks + bank */
+    uint16_t channel;
+    uint32_t column; /* not packed */
+};
+struct hbm_map {
+    uint64_t t[HBM_MAP_BYTES][256];
+    uint32_t column[HBM_MAP_BYTES][256];
+    unsigned bytes; /* of address that matter */
+};
+enum pl_status hbm_map_init(struct hbm_map *m, const struct pl_hbm_params *p, struct pl_diag *d);
+static inline uint64_t hbm_pack(struct hbm_loc l)
+{
+    return l.row | (uint64_t)l.bank << 32 | (uint64_t)l.channel << 40;
+}
+static inline struct hbm_loc hbm_unpack(uint64_t v)
+{
+    return (struct hbm_loc){.row = (uint32_t)v, .bank = (uint8_t)(v >> 32), .channel = (uint16_t)(v >> 40)};
+}
+static inline uint64_t hbm_locate(const struct hbm_map *m, uint64_t access)
+{
+    uint64_t v = 0;
+    for (unsigned k = 0; k < m->bytes; k++)
+        v ^= m->t[k][access >> 8 * k & 255];
+    return v;
+}
+
+/* ---- a channel ---- */
+struct hbm_entry {
+    uint64_t seen; /* the scheduler knows it from here on */
+    uint64_t seq;  /* age */
+    uint64_t access;
+    uint32_t row, slot;
+    uint8_t bank, next, write;
+};
+enum { HBM_COL = 1, HBM_ACT = 2, HBM_PRE = 4 }; /* candidates to look for again */
+struct hbm_channel {
+    uint64_t now, freed; /* last event; last time a queue entry was freed */
+    uint64_t row_bus, col_bus;
+    uint64_t seq;
+    /* bank masks, by direction: accesses wait; one of them hits the open row */
+    uint64_t open, blocked, pend[2], hit[2];
+    unsigned mode, dirty; /* direction being served */
+    unsigned used[2], seen[2]; /* entries, by direction: all; known to the scheduler */
+    struct {
+        uint64_t t, seq;
+        unsigned bank;
+    } col, act, pre; /* best candidates; t = HBM_NEVER: none */
+    /* earliest times: of a bank, of a group for RD / WR / ACT including what binds the whole pseudo-channel */
+    uint64_t act_ok[2 * HBM_BANKS], pre_ok[2 * HBM_BANKS], col_ok[2][2 * HBM_BANKS];
+    uint64_t grp_col[2][16], grp_act[16];
+    uint64_t faw[2][4];
+    uint64_t head_seq[2][2 * HBM_BANKS], hit_seq[2][2 * HBM_BANKS];
+    uint32_t row[2 * HBM_BANKS];
+    uint16_t passed[2 * HBM_BANKS]; /* hits that passed an older access of the bank */
+    uint8_t head[2][2 * HBM_BANKS], tail[2][2 * HBM_BANKS], hit_at[2][2 * HBM_BANKS];
+    uint8_t kind[2 * HBM_BANKS]; /* of the next access after ACT: miss, conflict, else hit */
+    uint8_t why[2 * HBM_BANKS];  /* loss that delayed the open row */
+    uint8_t after_ref[2 * HBM_BANKS];
+    unsigned faw_at[2];
+    /* refresh of a pseudo-channel */
+    uint64_t ref_due[2], ref_next; /* ref_next: the earlier */
+    unsigned ref_wait, ref_bank[2];
+    /* statistics of a pseudo-channel */
+    uint64_t pins_free[2], since[2], busy;
+    unsigned waiting[2], last_dir[2];
+    uint16_t index;
+    unsigned in_head, in_count;
+    uint8_t free_head, in[2 * HBM_QUEUE];
+    struct hbm_entry e[2 * HBM_QUEUE];
+};
+
+struct hbm_slot { /* a pending request */
+    uint64_t arrival, accepted, last, seq, tag;
+    uint64_t left;          /* accesses not done */
+    uint64_t access, end;   /* of the piece being handed out */
+    uint64_t addr, bytes, stride, pieces; /* pieces after this one; addr of this one */
+    uint32_t next;          /* in the completion ring or the free list */
+    bool write;
+};
+
+struct pl_hbm {
+    struct pl_hbm_params p;
+    struct pl_hbm_options opt;
+    struct hbm_map map;
+    uint32_t n_ch, per_pc, access_bytes; /* per_pc: banks of a pseudo-channel */
+    unsigned access_shift;
+    /* derived distances */
+    uint32_t col_s[2][2], col_l[2][2]; /* [from write][to write]: column to column */
+    uint32_t to_pre[2], latency[2], least_latency, ref_every, drain_high, drain_low;
+    uint8_t group[2 * HBM_BANKS]; /* bank of channel -> group of channel */
+    uint64_t pc_mask[2];
+    /* time: all events up to `ran` are done; `now` is what the caller knows */
+    uint64_t ran, now, min_arrival;
+    struct hbm_channel *ch;
+    uint64_t *next_at; /* per channel; HBM_NEVER: nothing waits (its refreshes are caught up later) */
+    /* front end */
+    uint64_t front_fp, step_fp; /* clocks << 16: next acceptance, distance */
+    bool front_blocked;
+    uint32_t fifo[HBM_SLOTS], fifo_head, fifo_count;
+    uint32_t active[HBM_MAX_WAYS], n_active, turn;
+    uint32_t free_slot, n_pending;
+    uint64_t submitted, capacity;
+    struct hbm_slot slot[HBM_SLOTS];
+    /* completions by time modulo HBM_RING */
+    uint64_t ring_bits[HBM_RING / 64], ring_from;
+    uint32_t ring_n, ring_head[HBM_RING], ring_tail[HBM_RING];
+    struct pl_hbm_stats stats;
+    uint64_t latency_sum, hist[PL_HBM_HIST];
+};
+
+void hbm_channel_init(const struct pl_hbm *h, struct hbm_channel *c, uint16_t index);
+/* Take an access into the queues; there must be room. `seen` is not before that of the access pushed last. */
+void hbm_channel_push(struct pl_hbm *h, struct hbm_channel *c, uint64_t loc, uint64_t access, uint32_t slot, bool write, uint64_t seen);
+/* Run all events up to `until`; or only up to the first that frees an entry of direction `stop` (0, 1), then true. */
+bool hbm_channel_run(struct pl_hbm *h, struct hbm_channel *c, uint64_t until, int stop);
+/* One access of a request is done. */
+void hbm_finish(struct pl_hbm *h, uint32_t slot, uint64_t time);
+#endif
