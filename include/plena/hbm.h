@@ -90,9 +90,17 @@ enum pl_status pl_hbm_submit(struct pl_hbm *h, const struct pl_hbm_request *r, s
 size_t pl_hbm_room(const struct pl_hbm *h);    /* requests that can be submitted now */
 size_t pl_hbm_pending(const struct pl_hbm *h); /* submitted and not yet handed back */
 /* Advance to `until`, or to the completion that makes the max-th, whichever is first; completions in the order (done, submission).
- * With max = 1 the model stops exactly there: pl_hbm_now is that completion, or `until`, or, with nothing pending, where it was if
- * `until` is UINT64_MAX. With more it may have run some clocks ahead; pl_hbm_now says how far. Returns the completions. */
+ * pl_hbm_now is then that completion, or `until`, or, with nothing left to do, the last completion if `until` is UINT64_MAX. With
+ * max = 1 requests can be submitted from every completion on. Returns the number of completions. */
 size_t pl_hbm_advance(struct pl_hbm *h, uint64_t until, struct pl_hbm_done *done, size_t max);
+/* Requests pulled as the front end gets to them: for traces of any length. `next` fills *r and says true, or false at the end;
+ * an arrival in the past means now. `done` may be NULL. Runs until all are done. Errors: as pl_hbm_submit, naming the request. */
+struct pl_hbm_source {
+    bool (*next)(void *ctx, struct pl_hbm_request *r);
+    void (*done)(void *ctx, const struct pl_hbm_done *done);
+    void *ctx;
+};
+enum pl_status pl_hbm_run(struct pl_hbm *h, const struct pl_hbm_source *src, struct pl_diag *d);
 uint64_t pl_hbm_now(const struct pl_hbm *h);
 /* No command or acceptance happens before this time, given no further request; UINT64_MAX if nothing is pending. */
 uint64_t pl_hbm_next(const struct pl_hbm *h);

@@ -51,6 +51,111 @@ void hbm_channel_push(struct pl_hbm *h, struct hbm_channel *c, uint64_t loc, uin
         h->next_at[c->index] = seen;
 }
 
+/* ---- candidates ---- */
+/* A candidate is a time and an age; the earlier wins, of equals the older. Both in one word: clocks after `floor`, then age. No
+ * constraint reaches 2^24 clocks ahead, and a channel does not live for 2^40 accesses. */
+static inline uint64_t key_of(uint64_t t, uint64_t floor, uint64_t seq)
+{
+    return (t - floor) << 40 | seq;
+}
+
+static inline void keep(struct hbm_best *best, uint64_t floor, uint64_t key, unsigned bank)
+{
+    *best = (struct hbm_best){.t = key == HBM_NEVER ? HBM_NEVER : floor + (key >> 40), .seq = key & (((uint64_t)1 << 40) - 1), .bank = bank};
+}
+
+/* Bank b became a candidate, ready at t. */
+static inline void offer(struct hbm_best *best, uint64_t t, uint64_t seq, unsigned b)
+{
+    if (t < best->t || (t == best->t && seq < best->seq))
+        *best = (struct hbm_best){.t = t, .seq = seq, .bank = b};
+}
+
+static inline uint64_t col_time(const struct pl_hbm *h, const struct hbm_channel *c, unsigned dir, unsigned b)
+{
+    return max64(c->col_ok[dir][b], c->grp_col[dir][h->group[b]]);
+}
+
+static inline uint64_t act_time(const struct pl_hbm *h, const struct hbm_channel *c, unsigned b)
+{
+    return max64(c->act_ok[b], c->grp_act[h->group[b]]);
+}
+
+static inline void scan_col(const struct pl_hbm *h, struct hbm_channel *c)
+{
+    const unsigned dir = c->mode;
+    const uint64_t floor = max64(c->col_bus, c->now);
+    uint64_t best = HBM_NEVER;
+    unsigned bank = 0;
+    for (uint64_t m = c->hit[dir] & ~c->blocked; m; m &= m - 1) {
+        const unsigned b = (unsigned)__builtin_ctzll(m);
+        const uint64_t key = key_of(max64(col_time(h, c, dir, b), floor), floor, c->hit_seq[dir][b]);
+        bank = key < best ? b : bank;
+        best = key < best ? key : best;
+    }
+    keep(&c->col, floor, best, bank);
+}
+
+static inline void scan_act(const struct pl_hbm *h, struct hbm_channel *c)
+{
+    const unsigned dir = c->mode;
+    const uint64_t floor = max64(c->row_bus, c->now);
+    uint64_t best = HBM_NEVER;
+    unsigned bank = 0;
+    for (uint64_t m = c->pend[dir] & ~c->open & ~c->blocked; m; m &= m - 1) {
+        const unsigned b = (unsigned)__builtin_ctzll(m);
+        const uint64_t key = key_of(max64(act_time(h, c, b), floor), floor, c->head_seq[dir][b]);
+        bank = key < best ? b : bank;
+        best = key < best ? key : best;
+    }
+    keep(&c->act, floor, best, bank);
+}
+
+/* The open banks whose row no access of the mode wants while one wants another; under the closed policy also those nobody wants. */
+static inline uint64_t pre_mask(const struct pl_hbm *h, const struct hbm_channel *c)
+{
+    const uint64_t unused = h->p.row_policy == PL_HBM_ROW_CLOSED ? ~(c->hit[0] | c->hit[1]) : 0;
+    return c->open & ((c->pend[c->mode] & ~c->hit[c->mode]) | unused) & ~c->blocked;
+}
+
+static inline uint64_t pre_age(const struct hbm_channel *c, unsigned b)
+{
+    return c->pend[c->mode] >> b & 1 ? c->head_seq[c->mode][b] : ((uint64_t)1 << 40) - 1;
+}
+
+static inline void scan_pre(const struct pl_hbm *h, struct hbm_channel *c)
+{
+    const uint64_t floor = max64(c->row_bus, c->now);
+    uint64_t best = HBM_NEVER;
+    unsigned bank = 0;
+    for (uint64_t m = pre_mask(h, c); m; m &= m - 1) {
+        const unsigned b = (unsigned)__builtin_ctzll(m);
+        const uint64_t key = key_of(max64(c->pre_ok[b], floor), floor, pre_age(c, b));
+        bank = key < best ? b : bank;
+        best = key < best ? key : best;
+    }
+    keep(&c->pre, floor, best, bank);
+}
+
+/* Bank b changed: what is it a candidate for now? A best candidate that b no longer is must be found anew. */
+static inline void review(const struct pl_hbm *h, struct hbm_channel *c, unsigned b)
+{
+    const unsigned dir = c->mode;
+    c->dirty |= (c->act.bank == b ? HBM_ACT : 0) | (c->pre.bank == b ? HBM_PRE : 0);
+    if (c->blocked >> b & 1)
+        return;
+    if (!(c->open >> b & 1)) {
+        if (c->pend[dir] >> b & 1)
+            offer(&c->act, max64(max64(act_time(h, c, b), c->row_bus), c->now), c->head_seq[dir][b], b);
+        return;
+    }
+    if (c->hit[dir] >> b & 1)
+        offer(&c->col, max64(max64(col_time(h, c, dir, b), c->col_bus), c->now), c->hit_seq[dir][b], b);
+    else if (pre_mask(h, c) >> b & 1)
+        offer(&c->pre, max64(max64(c->pre_ok[b], c->row_bus), c->now), pre_age(c, b), b);
+}
+
+/* ---- arrivals ---- */
 static void emit(const struct pl_hbm *h, const struct hbm_channel *c, enum pl_hbm_op op, unsigned bank, uint64_t t, uint32_t row)
 {
     const bool all = op == PL_HBM_PREA || op == PL_HBM_REFAB;
@@ -64,12 +169,13 @@ static void emit(const struct pl_hbm *h, const struct hbm_channel *c, enum pl_hb
             emit(h, c, op, bank, t, row);                                                                              \
     } while (0)
 
-static inline void use_row_bus(const struct pl_hbm *h, struct hbm_channel *c, uint64_t t, uint32_t cycles)
+/* A bus is taken up to `free`: candidates that would have gone before must be weighed anew. */
+static inline void use_row_bus(const struct pl_hbm *h, struct hbm_channel *c, uint64_t free)
 {
-    c->row_bus = t + cycles;
-    c->dirty |= HBM_ACT | HBM_PRE;
-    if (h->p.cmd_buses == 1) {
-        c->col_bus = c->row_bus;
+    c->row_bus = free;
+    c->dirty |= (c->act.t < free ? HBM_ACT : 0) | (c->pre.t < free ? HBM_PRE : 0);
+    if (h->p.cmd_buses == 1 && c->col_bus < free) {
+        c->col_bus = free;
         c->dirty |= HBM_COL;
     }
 }
@@ -142,78 +248,19 @@ static inline bool admit(struct pl_hbm *h, struct hbm_channel *c)
         c->head[dir][b] = (uint8_t)i;
         c->head_seq[dir][b] = e->seq;
         c->pend[dir] |= bit(b);
-        c->dirty |= HBM_ACT | HBM_PRE;
     }
     c->tail[dir][b] = (uint8_t)i;
     if ((c->open & ~c->hit[dir]) >> b & 1 && c->row[b] == e->row && (!h->p.hit_cap || c->passed[b] < h->p.hit_cap || c->head[dir][b] == i)) {
         c->hit[dir] |= bit(b);
         c->hit_at[dir][b] = (uint8_t)i;
         c->hit_seq[dir][b] = e->seq;
-        c->dirty |= HBM_COL | HBM_PRE;
     }
     if (!c->waiting[pc]++)
         c->since[pc] = e->seen;
     c->seen[dir]++;
     choose_mode(h, c);
+    review(h, c, b);
     return false;
-}
-
-/* ---- candidates ---- */
-static inline void scan_col(const struct pl_hbm *h, struct hbm_channel *c)
-{
-    const unsigned dir = c->mode;
-    const uint64_t floor = max64(c->col_bus, c->now);
-    uint64_t best = HBM_NEVER, seq = HBM_NEVER;
-    for (uint64_t m = c->hit[dir] & ~c->blocked; m; m &= m - 1) {
-        const unsigned b = (unsigned)__builtin_ctzll(m);
-        const uint64_t t = max64(max64(c->col_ok[dir][b], c->grp_col[dir][h->group[b]]), floor);
-        if (t < best || (t == best && c->hit_seq[dir][b] < seq)) {
-            best = t;
-            seq = c->hit_seq[dir][b];
-            c->col.bank = b;
-        }
-    }
-    c->col.t = best;
-    c->dirty &= ~(unsigned)HBM_COL;
-}
-
-static inline void scan_act(const struct pl_hbm *h, struct hbm_channel *c)
-{
-    const unsigned dir = c->mode;
-    const uint64_t floor = max64(c->row_bus, c->now);
-    uint64_t best = HBM_NEVER, seq = HBM_NEVER;
-    for (uint64_t m = c->pend[dir] & ~c->open & ~c->blocked; m; m &= m - 1) {
-        const unsigned b = (unsigned)__builtin_ctzll(m);
-        const uint64_t t = max64(max64(c->act_ok[b], c->grp_act[h->group[b]]), floor);
-        if (t < best || (t == best && c->head_seq[dir][b] < seq)) {
-            best = t;
-            seq = c->head_seq[dir][b];
-            c->act.bank = b;
-        }
-    }
-    c->act.t = best;
-    c->act.seq = seq;
-    c->dirty &= ~(unsigned)HBM_ACT;
-}
-
-static inline void scan_pre(const struct pl_hbm *h, struct hbm_channel *c)
-{
-    const unsigned dir = c->mode;
-    const uint64_t floor = max64(c->row_bus, c->now), wanted = c->pend[dir] & ~c->hit[dir];
-    const uint64_t unused = h->p.row_policy == PL_HBM_ROW_CLOSED ? ~(c->hit[0] | c->hit[1]) : 0;
-    uint64_t best = HBM_NEVER, seq = HBM_NEVER;
-    for (uint64_t m = c->open & (wanted | unused) & ~c->blocked; m; m &= m - 1) {
-        const unsigned b = (unsigned)__builtin_ctzll(m);
-        const uint64_t t = max64(c->pre_ok[b], floor), age = wanted >> b & 1 ? c->head_seq[dir][b] : HBM_NEVER - 1;
-        if (t < best || (t == best && age < seq)) {
-            best = t;
-            seq = age;
-            c->pre.bank = b;
-        }
-    }
-    c->pre.t = best;
-    c->pre.seq = seq;
-    c->dirty &= ~(unsigned)HBM_PRE;
 }
 
 /* ---- commands ---- */
@@ -232,8 +279,10 @@ static void do_pre(struct pl_hbm *h, struct hbm_channel *c, unsigned b, uint64_t
     precharge(h, c, b, t);
     if (c->pend[c->mode] >> b & 1)
         c->kind[b] = KIND_CONFLICT;
-    use_row_bus(h, c, t, 1);
-    c->dirty |= HBM_COL;
+    use_row_bus(h, c, t + 1);
+    if (c->col.bank == b)
+        c->dirty |= HBM_COL;
+    review(h, c, b);
 }
 
 static void do_act(struct pl_hbm *h, struct hbm_channel *c, unsigned b, uint64_t t)
@@ -265,8 +314,9 @@ static void do_act(struct pl_hbm *h, struct hbm_channel *c, unsigned b, uint64_t
     if (c->kind[b] == KIND_HIT)
         c->kind[b] = KIND_MISS;
     h->stats.activates++;
-    use_row_bus(h, c, t, h->p.act_cyc);
-    c->dirty |= HBM_COL;
+    use_row_bus(h, c, t + h->p.act_cyc);
+    c->dirty |= HBM_ACT;
+    review(h, c, b);
 }
 
 /* Why the pins of pseudo-channel pc were free before a column command at t. */
@@ -338,13 +388,10 @@ static inline void do_col(struct pl_hbm *h, struct hbm_channel *c, unsigned b, u
     raise_to(&c->pre_ok[b], t + h->to_pre[dir]);
     c->col_bus = t + 1;
     c->dirty |= HBM_COL;
-    if (!(c->hit[dir] >> b & 1))
-        c->dirty |= HBM_PRE;
-    if (h->p.cmd_buses == 1) {
-        c->row_bus = t + 1;
-        c->dirty |= HBM_ACT | HBM_PRE;
-    }
+    if (h->p.cmd_buses == 1)
+        use_row_bus(h, c, t + 1);
     choose_mode(h, c);
+    review(h, c, b);
     hbm_finish(h, slot, t + h->latency[dir]);
 }
 
@@ -387,8 +434,8 @@ static void refresh_issue(struct pl_hbm *h, struct hbm_channel *c, unsigned pc, 
     const unsigned first = pc * h->per_pc, target = first + c->ref_bank[pc];
     EMIT(h, c, op, op == PL_HBM_PREA || op == PL_HBM_REFAB ? first : target, t, 0);
     c->now = t;
-    use_row_bus(h, c, t, 1);
-    c->dirty |= HBM_COL;
+    use_row_bus(h, c, t + 1);
+    c->dirty = HBM_COL | HBM_ACT | HBM_PRE;
     switch (op) {
     case PL_HBM_PRE:
         precharge(h, c, target, t);
@@ -455,10 +502,13 @@ bool hbm_channel_run(struct pl_hbm *h, struct hbm_channel *c, uint64_t until, in
     for (;;) {
         if (c->dirty & HBM_COL)
             scan_col(h, c);
-        if (c->dirty & HBM_ACT)
-            scan_act(h, c);
-        if (c->dirty & HBM_PRE)
-            scan_pre(h, c);
+        if (c->dirty & (HBM_ACT | HBM_PRE)) {
+            if (c->dirty & HBM_ACT)
+                scan_act(h, c);
+            if (c->dirty & HBM_PRE)
+                scan_pre(h, c);
+        }
+        c->dirty = 0;
         const bool act_first = c->act.t < c->pre.t || (c->act.t == c->pre.t && c->act.seq < c->pre.seq);
         const uint64_t row = act_first ? c->act.t : c->pre.t;
         const uint64_t te = c->col.t <= row ? c->col.t : row;

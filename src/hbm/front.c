@@ -54,7 +54,11 @@ enum pl_status pl_hbm_new(const struct pl_hbm_params *p, const struct pl_hbm_opt
     derive(h);
     h->ch = calloc(h->n_ch, sizeof *h->ch);
     h->next_at = malloc(h->n_ch * sizeof *h->next_at);
-    if (!h->ch || !h->next_at) {
+    /* what the queues hold, what is done but not yet handed back, and what waits in front */
+    const uint32_t latency = h->latency[0] > h->latency[1] ? h->latency[0] : h->latency[1];
+    h->n_slots = HBM_PENDING + h->n_ch * (p->read_queue + p->write_queue + 2 * latency);
+    h->slot = malloc(h->n_slots * sizeof *h->slot);
+    if (!h->ch || !h->next_at || !h->slot) {
         pl_hbm_free(h);
         return pl_fail(d, PL_ENOMEM, "no memory for %u HBM channels", h->n_ch);
     }
@@ -63,7 +67,7 @@ enum pl_status pl_hbm_new(const struct pl_hbm_params *p, const struct pl_hbm_opt
         hbm_channel_init(h, &h->ch[i], (uint16_t)i);
         h->next_at[i] = HBM_NEVER;
     }
-    for (uint32_t i = 0; i < HBM_SLOTS; i++)
+    for (uint32_t i = 0; i < h->n_slots; i++)
         h->slot[i].next = i + 1;
     *out = h;
     return PL_OK;
@@ -75,12 +79,13 @@ void pl_hbm_free(struct pl_hbm *h)
         return;
     free(h->ch);
     free(h->next_at);
+    free(h->slot);
     free(h);
 }
 
 size_t pl_hbm_room(const struct pl_hbm *h)
 {
-    return HBM_SLOTS - h->n_pending;
+    return h->n_pending < HBM_PENDING ? HBM_PENDING - h->n_pending : 0;
 }
 
 size_t pl_hbm_pending(const struct pl_hbm *h)
@@ -112,30 +117,51 @@ static uint64_t count_accesses(const struct pl_hbm *h, const struct pl_hbm_reque
     return n;
 }
 
-enum pl_status pl_hbm_submit(struct pl_hbm *h, const struct pl_hbm_request *r, struct pl_diag *d)
+static enum pl_status enqueue(struct pl_hbm *h, const struct pl_hbm_request *r, uint64_t arrival, struct pl_diag *d)
 {
     const uint64_t count = r->count ? r->count : 1;
     uint64_t last;
-    if (h->n_pending == HBM_SLOTS)
-        return pl_fail(d, PL_ENOMEM, "%d requests are pending, allowed no more", HBM_SLOTS);
     if (!r->bytes || __builtin_mul_overflow(count - 1, r->stride, &last) || __builtin_add_overflow(last, r->addr, &last) ||
         __builtin_add_overflow(last, r->bytes, &last) || last > h->capacity)
         return pl_fail(d, PL_ERANGE, "request of %llu x %llu bytes at 0x%llx: allowed at least one byte, up to 0x%llx",
                        (unsigned long long)count, (unsigned long long)r->bytes, (unsigned long long)r->addr, (unsigned long long)h->capacity);
-    if (r->arrival < h->now || r->arrival < h->min_arrival)
-        return pl_fail(d, PL_ERANGE, "request arrives at %llu, allowed from %llu", (unsigned long long)r->arrival,
-                       (unsigned long long)(h->now > h->min_arrival ? h->now : h->min_arrival));
     const uint32_t i = h->free_slot;
     struct hbm_slot *s = &h->slot[i];
     h->free_slot = s->next;
-    *s = (struct hbm_slot){.arrival = r->arrival, .accepted = HBM_NEVER, .seq = h->submitted++, .tag = r->tag, .addr = r->addr, .bytes = r->bytes,
+    *s = (struct hbm_slot){.arrival = arrival, .accepted = HBM_NEVER, .seq = h->submitted++, .tag = r->tag, .addr = r->addr, .bytes = r->bytes,
                            .stride = r->stride, .pieces = count - 1, .write = r->write};
     s->left = count == 1 ? ((r->addr + r->bytes - 1) >> h->access_shift) - (r->addr >> h->access_shift) + 1 : count_accesses(h, r, count);
     start_piece(h, s);
-    h->min_arrival = r->arrival;
-    h->fifo[(h->fifo_head + h->fifo_count++) % HBM_SLOTS] = i;
+    h->min_arrival = arrival;
+    h->fifo[(h->fifo_head + h->fifo_count++) % HBM_PENDING] = i;
     h->n_pending++;
     return PL_OK;
+}
+
+enum pl_status pl_hbm_submit(struct pl_hbm *h, const struct pl_hbm_request *r, struct pl_diag *d)
+{
+    const uint64_t from = h->now > h->min_arrival ? h->now : h->min_arrival;
+    if (h->n_pending >= HBM_PENDING)
+        return pl_fail(d, PL_ENOMEM, "%d requests are pending, allowed no more", HBM_PENDING);
+    if (r->arrival < from)
+        return pl_fail(d, PL_ERANGE, "request arrives at %llu, allowed from %llu", (unsigned long long)r->arrival, (unsigned long long)from);
+    return enqueue(h, r, r->arrival, d);
+}
+
+/* The front end has nothing left: the next request of the source, if there is one. */
+static void pull(struct pl_hbm *h)
+{
+    struct pl_hbm_request r = {0};
+    if (!h->source->next(h->source->ctx, &r)) {
+        h->source = NULL;
+        return;
+    }
+    const uint64_t now = h->front_fp >> 16, from = now > h->min_arrival ? now : h->min_arrival;
+    const enum pl_status s = enqueue(h, &r, r.arrival > from ? r.arrival : from, &h->source_why);
+    if (s != PL_OK) {
+        h->source_status = pl_fail_in(&h->source_why, s, "request %llu", (unsigned long long)h->submitted);
+        h->source = NULL;
+    }
 }
 
 /* ---- completions ---- */
@@ -151,9 +177,9 @@ void hbm_finish(struct pl_hbm *h, uint32_t i, uint64_t time)
     if (!(*bits >> at % 64 & 1)) {
         *bits |= (uint64_t)1 << at % 64;
         h->ring_head[at] = h->ring_tail[at] = i;
-        s->next = HBM_SLOTS;
+        s->next = h->n_slots;
     } else if (h->slot[h->ring_tail[at]].seq < s->seq) {
-        s->next = HBM_SLOTS;
+        s->next = h->n_slots;
         h->slot[h->ring_tail[at]].next = i;
         h->ring_tail[at] = i;
     } else {
@@ -202,7 +228,7 @@ static size_t deliver(struct pl_hbm *h, uint64_t until, struct pl_hbm_done *done
         if (h->ring_from > until)
             break;
         const uint32_t here = (uint32_t)(h->ring_from % HBM_RING), i = h->ring_head[here];
-        if (h->slot[i].next == HBM_SLOTS) {
+        if (h->slot[i].next == h->n_slots) {
             h->ring_bits[here / 64] &= ~((uint64_t)1 << here % 64);
         } else {
             h->ring_head[here] = h->slot[i].next;
@@ -218,7 +244,7 @@ static void refill(struct pl_hbm *h, uint64_t t)
 {
     while (h->n_active < h->p.ways && h->fifo_count && h->slot[h->fifo[h->fifo_head]].arrival <= t) {
         h->active[h->n_active++] = h->fifo[h->fifo_head];
-        h->fifo_head = (h->fifo_head + 1) % HBM_SLOTS;
+        h->fifo_head = (h->fifo_head + 1) % HBM_PENDING;
         h->fifo_count--;
     }
 }
@@ -227,7 +253,7 @@ static void refill(struct pl_hbm *h, uint64_t t)
 static uint64_t front_time(const struct pl_hbm *h)
 {
     const uint64_t t = h->front_fp >> 16;
-    if (h->n_active)
+    if (h->n_active || (h->source && !h->fifo_count))
         return t;
     if (!h->fifo_count)
         return HBM_NEVER;
@@ -259,6 +285,8 @@ static void hand_out(struct pl_hbm *h, uint64_t horizon)
 {
     h->front_blocked = false;
     for (;;) {
+        if (!h->n_active && !h->fifo_count && h->source)
+            pull(h);
         uint64_t t = front_time(h);
         if (t > horizon)
             return;
@@ -305,28 +333,40 @@ static void run_to(struct pl_hbm *h, uint64_t horizon)
 size_t pl_hbm_advance(struct pl_hbm *h, uint64_t until, struct pl_hbm_done *done, size_t max)
 {
     size_t n = 0;
-    const uint64_t ahead = max > 1 && h->least_latency < HBM_AHEAD ? HBM_AHEAD : h->least_latency;
     for (;;) {
         const uint64_t next = pl_hbm_next(h);
         const uint64_t known = next > HBM_NEVER - h->least_latency ? HBM_NEVER : next + h->least_latency - 1;
         n += deliver(h, known < until ? known : until, done + n, max - n);
-        if (n == max) {
-            const uint64_t last = n ? done[n - 1].done : h->now;
-            h->now = last > h->ran ? last : h->ran;
-            return n;
-        }
-        if (next > until || next == HBM_NEVER) {
-            if (until != HBM_NEVER)
-                h->now = until > h->now ? until : h->now;
-            else if (n)
-                h->now = done[n - 1].done > h->ran ? done[n - 1].done : h->ran;
+        const bool over = next > until || next == HBM_NEVER;
+        if (n == max || over) {
+            const uint64_t stop = n < max && until != HBM_NEVER ? until : n ? done[n - 1].done : h->now;
+            h->now = stop > h->now ? stop : h->now;
+            h->now = h->ran > h->now ? h->ran : h->now;
             return n;
         }
         /* an empty ring may lie far back */
         if (!h->ring_n && h->ring_from < next)
             h->ring_from = next;
-        run_to(h, until - next < ahead ? until : next + ahead - 1);
+        run_to(h, until - next < h->least_latency ? until : next + h->least_latency - 1);
     }
+}
+
+enum pl_status pl_hbm_run(struct pl_hbm *h, const struct pl_hbm_source *src, struct pl_diag *d)
+{
+    struct pl_hbm_done done[64];
+    h->source = src;
+    h->source_status = PL_OK;
+    if (h->front_fp >> 16 < h->now)
+        h->front_fp = h->now << 16;
+    for (size_t n = 1; n;) {
+        n = pl_hbm_advance(h, HBM_NEVER, done, PL_COUNT(done));
+        for (size_t i = 0; i < n && src->done; i++)
+            src->done(src->ctx, &done[i]);
+    }
+    h->source = NULL;
+    if (h->source_status != PL_OK && d)
+        *d = h->source_why;
+    return h->source_status;
 }
 
 /* ---- statistics ---- */

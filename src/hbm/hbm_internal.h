@@ -9,9 +9,8 @@ enum {
     HBM_MAP_BYTES = 6, /* address bits above the access, in bytes */
     HBM_QUEUE = 64,    /* of one direction */
     HBM_NONE = 255,    /* no entry */
-    HBM_SLOTS = 4096,  /* requests pending */
-    HBM_RING = 4096,   /* clocks of the completion ring */
-    HBM_AHEAD = 512,   /* clocks a batch may run ahead; with the longest latency (1001) below HBM_RING */
+    HBM_PENDING = 4096, /* requests a caller may have pending */
+    HBM_RING = 4096,   /* clocks of the completion ring; completions lie less than two latencies (of at most 1001) apart */
     HBM_MAX_WAYS = 16
 };
 #define HBM_NEVER UINT64_MAX
@@ -55,6 +54,10 @@ struct hbm_entry {
     uint32_t row, slot;
     uint8_t bank, next, write;
 };
+struct hbm_best { /* candidate for the next command of a class; t = HBM_NEVER: none */
+    uint64_t t, seq;
+    unsigned bank;
+};
 enum { HBM_COL = 1, HBM_ACT = 2, HBM_PRE = 4 }; /* candidates to look for again */
 struct hbm_channel {
     uint64_t now, freed; /* last event; last time a queue entry was freed */
@@ -64,10 +67,7 @@ struct hbm_channel {
     uint64_t open, blocked, pend[2], hit[2];
     unsigned mode, dirty; /* direction being served */
     unsigned used[2], seen[2]; /* entries, by direction: all; known to the scheduler */
-    struct {
-        uint64_t t, seq;
-        unsigned bank;
-    } col, act, pre; /* best candidates; t = HBM_NEVER: none */
+    struct hbm_best col, act, pre;
     /* earliest times: of a bank, of a group for RD / WR / ACT including what binds the whole pseudo-channel */
     uint64_t act_ok[2 * HBM_BANKS], pre_ok[2 * HBM_BANKS], col_ok[2][2 * HBM_BANKS];
     uint64_t grp_col[2][16], grp_act[16];
@@ -97,7 +97,7 @@ struct hbm_slot { /* a pending request */
     uint64_t left;          /* accesses not done */
     uint64_t access, end;   /* of the piece being handed out */
     uint64_t addr, bytes, stride, pieces; /* pieces after this one; addr of this one */
-    uint32_t next;          /* in the completion ring or the free list */
+    uint32_t next;          /* in the completion ring or the free list; n_slots: the last */
     bool write;
 };
 
@@ -119,11 +119,15 @@ struct pl_hbm {
     /* front end */
     uint64_t front_fp, step_fp; /* clocks << 16: next acceptance, distance */
     bool front_blocked;
-    uint32_t fifo[HBM_SLOTS], fifo_head, fifo_count;
+    uint32_t fifo[HBM_PENDING], fifo_head, fifo_count;
+    const struct pl_hbm_source *source; /* NULL: at its end, or none */
+    enum pl_status source_status;
+    struct pl_diag source_why;
     uint32_t active[HBM_MAX_WAYS], n_active, turn;
     uint32_t free_slot, n_pending;
     uint64_t submitted, capacity;
-    struct hbm_slot slot[HBM_SLOTS];
+    uint32_t n_slots;
+    struct hbm_slot *slot;
     /* completions by time modulo HBM_RING */
     uint64_t ring_bits[HBM_RING / 64], ring_from;
     uint32_t ring_n, ring_head[HBM_RING], ring_tail[HBM_RING];
