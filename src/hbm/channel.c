@@ -29,8 +29,8 @@ void hbm_channel_init(const struct pl_hbm *h, struct hbm_channel *c, uint16_t in
 {
     memset(c, 0, sizeof *c);
     c->index = index;
-    c->col.t = c->act.t = c->pre.t = HBM_NEVER;
-    c->dirty = HBM_COL | HBM_ACT | HBM_PRE;
+    c->col[0].t = c->col[1].t = c->act.t = c->pre.t = HBM_NEVER;
+    c->dirty = HBM_ALL;
     for (unsigned i = 0; i < PL_COUNT(c->e); i++)
         c->e[i].next = (uint8_t)(i + 1 < PL_COUNT(c->e) ? i + 1 : HBM_NONE);
     const uint64_t first = h->ref_every + (uint64_t)h->p.refresh_stagger * (index % h->p.channels);
@@ -73,27 +73,27 @@ static inline void offer(struct hbm_best *best, uint64_t t, uint64_t seq, unsign
 
 static inline uint64_t col_time(const struct pl_hbm *h, const struct hbm_channel *c, unsigned dir, unsigned b)
 {
-    return max64(c->col_ok[dir][b], c->grp_col[dir][h->group[b]]);
+    return max64(max64(c->col_ok[dir][b], c->grp_col[dir][h->group[b]]), c->pc_col[dir][b >= h->per_pc]);
 }
 
 static inline uint64_t act_time(const struct pl_hbm *h, const struct hbm_channel *c, unsigned b)
 {
-    return max64(c->act_ok[b], c->grp_act[h->group[b]]);
+    return max64(max64(c->act_ok[b], c->grp_act[h->group[b]]), c->pc_act[b >= h->per_pc]);
 }
 
-static inline void scan_col(const struct pl_hbm *h, struct hbm_channel *c)
+static inline void scan_col(const struct pl_hbm *h, struct hbm_channel *c, unsigned pc)
 {
     const unsigned dir = c->mode;
-    const uint64_t floor = max64(c->col_bus, c->now);
+    const uint64_t floor = max64(max64(c->col_bus, c->now), c->pc_col[dir][pc]);
     uint64_t best = HBM_NEVER;
     unsigned bank = 0;
-    for (uint64_t m = c->hit[dir] & ~c->blocked; m; m &= m - 1) {
+    for (uint64_t m = c->hit[dir] & h->pc_mask[pc] & ~c->blocked; m; m &= m - 1) {
         const unsigned b = (unsigned)__builtin_ctzll(m);
-        const uint64_t key = key_of(max64(col_time(h, c, dir, b), floor), floor, c->hit_seq[dir][b]);
+        const uint64_t key = key_of(max64(max64(c->col_ok[dir][b], c->grp_col[dir][h->group[b]]), floor), floor, c->hit_seq[dir][b]);
         bank = key < best ? b : bank;
         best = key < best ? key : best;
     }
-    keep(&c->col, floor, best, bank);
+    keep(&c->col[pc], floor, best, bank);
 }
 
 static inline void scan_act(const struct pl_hbm *h, struct hbm_channel *c)
@@ -150,7 +150,7 @@ static inline void review(const struct pl_hbm *h, struct hbm_channel *c, unsigne
         return;
     }
     if (c->hit[dir] >> b & 1)
-        offer(&c->col, max64(max64(col_time(h, c, dir, b), c->col_bus), c->now), c->hit_seq[dir][b], b);
+        offer(&c->col[b >= h->per_pc], max64(max64(col_time(h, c, dir, b), c->col_bus), c->now), c->hit_seq[dir][b], b);
     else if (pre_mask(h, c) >> b & 1)
         offer(&c->pre, max64(max64(c->pre_ok[b], c->row_bus), c->now), pre_age(c, b), b);
 }
@@ -176,7 +176,7 @@ static inline void use_row_bus(const struct pl_hbm *h, struct hbm_channel *c, ui
     c->dirty |= (c->act.t < free ? HBM_ACT : 0) | (c->pre.t < free ? HBM_PRE : 0);
     if (h->p.cmd_buses == 1 && c->col_bus < free) {
         c->col_bus = free;
-        c->dirty |= HBM_COL;
+        c->dirty |= HBM_COLS;
     }
 }
 
@@ -187,7 +187,7 @@ static inline void choose_mode(const struct pl_hbm *h, struct hbm_channel *c)
                                   : c->seen[1] && (c->seen[1] >= h->drain_high || !c->seen[0]);
     if (mode != c->mode) {
         c->mode = mode;
-        c->dirty = HBM_COL | HBM_ACT | HBM_PRE;
+        c->dirty = HBM_ALL;
     }
 }
 
@@ -280,20 +280,19 @@ static void do_pre(struct pl_hbm *h, struct hbm_channel *c, unsigned b, uint64_t
     if (c->pend[c->mode] >> b & 1)
         c->kind[b] = KIND_CONFLICT;
     use_row_bus(h, c, t + 1);
-    if (c->col.bank == b)
-        c->dirty |= HBM_COL;
+    c->dirty |= HBM_COL << (b >= h->per_pc);
     review(h, c, b);
 }
 
 static void do_act(struct pl_hbm *h, struct hbm_channel *c, unsigned b, uint64_t t)
 {
-    const unsigned pc = b >= h->per_pc, g = h->group[b], first = pc * h->p.bank_groups;
+    const unsigned pc = b >= h->per_pc, g = h->group[b];
     c->row[b] = c->e[c->head[c->mode][b]].row;
     EMIT(h, c, PL_HBM_ACT, b, t, c->row[b]);
     c->why[b] = PL_HBM_LOSS_ROW;
     if (c->after_ref[b])
         c->why[b] = PL_HBM_LOSS_REFRESH;
-    else if (t > c->act_ok[b] && t == c->grp_act[g])
+    else if (t > c->act_ok[b] && (t == c->grp_act[g] || t == c->pc_act[pc]))
         c->why[b] = PL_HBM_LOSS_ACT;
     c->after_ref[b] = 0;
     c->open |= bit(b);
@@ -303,9 +302,7 @@ static void do_act(struct pl_hbm *h, struct hbm_channel *c, unsigned b, uint64_t
     c->act_ok[b] = t + h->p.trc;
     c->faw[pc][c->faw_at[pc]] = t + h->p.tfaw;
     c->faw_at[pc] = (c->faw_at[pc] + 1) % 4;
-    const uint64_t others = max64(t + h->p.trrd_s, c->faw[pc][c->faw_at[pc]]);
-    for (unsigned i = first; i < first + h->p.bank_groups; i++)
-        raise_to(&c->grp_act[i], others);
+    raise_to(&c->pc_act[pc], max64(t + h->p.trrd_s, c->faw[pc][c->faw_at[pc]]));
     raise_to(&c->grp_act[g], t + h->p.trrd_l);
     c->passed[b] = 0;
     for (unsigned dir = 0; dir < 2; dir++)
@@ -364,7 +361,7 @@ static inline void take_hit(struct pl_hbm *h, struct hbm_channel *c, unsigned di
 
 static inline void do_col(struct pl_hbm *h, struct hbm_channel *c, unsigned b, uint64_t t)
 {
-    const unsigned dir = c->mode, pc = b >= h->per_pc, g = h->group[b], first = pc * h->p.bank_groups, i = c->hit_at[dir][b];
+    const unsigned dir = c->mode, pc = b >= h->per_pc, g = h->group[b], i = c->hit_at[dir][b];
     const uint32_t slot = c->e[i].slot;
     EMIT(h, c, dir ? PL_HBM_WR : PL_HBM_RD, b, t, c->row[b]);
     if (t > c->pins_free[pc])
@@ -379,15 +376,13 @@ static inline void do_col(struct pl_hbm *h, struct hbm_channel *c, unsigned b, u
     release(c, i, dir);
     c->seen[dir]--;
     c->waiting[pc]--;
-    for (unsigned k = first; k < first + h->p.bank_groups; k++) {
-        raise_to(&c->grp_col[0][k], t + h->col_s[dir][0]);
-        raise_to(&c->grp_col[1][k], t + h->col_s[dir][1]);
-    }
+    raise_to(&c->pc_col[0][pc], t + h->col_s[dir][0]);
+    raise_to(&c->pc_col[1][pc], t + h->col_s[dir][1]);
     raise_to(&c->grp_col[0][g], t + h->col_l[dir][0]);
     raise_to(&c->grp_col[1][g], t + h->col_l[dir][1]);
     raise_to(&c->pre_ok[b], t + h->to_pre[dir]);
     c->col_bus = t + 1;
-    c->dirty |= HBM_COL;
+    c->dirty |= (HBM_COL << pc) | (c->col[pc ^ 1].t <= t ? HBM_COL << (pc ^ 1) : 0);
     if (h->p.cmd_buses == 1)
         use_row_bus(h, c, t + 1);
     choose_mode(h, c);
@@ -403,7 +398,7 @@ static uint64_t refresh_step(const struct pl_hbm *h, const struct hbm_channel *c
     const unsigned first = pc * h->per_pc, target = first + c->ref_bank[pc];
     if (h->p.refresh == PL_HBM_REFRESH_PER_BANK) {
         *op = c->open >> target & 1 ? PL_HBM_PRE : PL_HBM_REFPB;
-        return max64(t, *op == PL_HBM_PRE ? c->pre_ok[target] : max64(c->act_ok[target], c->grp_act[h->group[target]]));
+        return max64(t, *op == PL_HBM_PRE ? c->pre_ok[target] : act_time(h, c, target));
     }
     *op = c->open & h->pc_mask[pc] ? PL_HBM_PREA : PL_HBM_REFAB;
     for (unsigned b = first; b < first + h->per_pc; b++)
@@ -435,7 +430,7 @@ static void refresh_issue(struct pl_hbm *h, struct hbm_channel *c, unsigned pc, 
     EMIT(h, c, op, op == PL_HBM_PREA || op == PL_HBM_REFAB ? first : target, t, 0);
     c->now = t;
     use_row_bus(h, c, t + 1);
-    c->dirty = HBM_COL | HBM_ACT | HBM_PRE;
+    c->dirty = HBM_ALL;
     switch (op) {
     case PL_HBM_PRE:
         precharge(h, c, target, t);
@@ -455,8 +450,7 @@ static void refresh_issue(struct pl_hbm *h, struct hbm_channel *c, unsigned pc, 
     default:
         c->act_ok[target] = t + h->p.trfc_pb;
         c->after_ref[target] = 1;
-        for (unsigned g = pc * h->p.bank_groups; g < (pc + 1) * h->p.bank_groups; g++)
-            raise_to(&c->grp_act[g], t + h->p.trrefd);
+        raise_to(&c->pc_act[pc], t + h->p.trrefd);
         c->ref_bank[pc] = (c->ref_bank[pc] + 1) % h->per_pc;
         c->blocked &= ~bit(target);
     }
@@ -493,7 +487,7 @@ static void refresh_due(struct pl_hbm *h, struct hbm_channel *c, uint64_t limit)
             next = c->ref_due[pc];
     }
     c->ref_next = next;
-    c->dirty = HBM_COL | HBM_ACT | HBM_PRE;
+    c->dirty = HBM_ALL;
 }
 
 bool hbm_channel_run(struct pl_hbm *h, struct hbm_channel *c, uint64_t until, int stop)
@@ -501,7 +495,9 @@ bool hbm_channel_run(struct pl_hbm *h, struct hbm_channel *c, uint64_t until, in
     uint64_t *next_at = &h->next_at[c->index];
     for (;;) {
         if (c->dirty & HBM_COL)
-            scan_col(h, c);
+            scan_col(h, c, 0);
+        if (c->dirty & HBM_COL << 1)
+            scan_col(h, c, 1);
         if (c->dirty & (HBM_ACT | HBM_PRE)) {
             if (c->dirty & HBM_ACT)
                 scan_act(h, c);
@@ -511,7 +507,8 @@ bool hbm_channel_run(struct pl_hbm *h, struct hbm_channel *c, uint64_t until, in
         c->dirty = 0;
         const bool act_first = c->act.t < c->pre.t || (c->act.t == c->pre.t && c->act.seq < c->pre.seq);
         const uint64_t row = act_first ? c->act.t : c->pre.t;
-        const uint64_t te = c->col.t <= row ? c->col.t : row;
+        const struct hbm_best *col = &c->col[c->col[1].t < c->col[0].t || (c->col[1].t == c->col[0].t && c->col[1].seq < c->col[0].seq)];
+        const uint64_t te = col->t <= row ? col->t : row;
         const uint64_t ti = c->in_count ? c->e[c->in[c->in_head]].seen : HBM_NEVER;
         unsigned pc = 0;
         enum pl_hbm_op op = PL_HBM_REFAB;
@@ -540,9 +537,9 @@ bool hbm_channel_run(struct pl_hbm *h, struct hbm_channel *c, uint64_t until, in
             refresh_issue(h, c, pc, op, t);
         } else {
             c->now = t;
-            if (c->col.t == t) {
+            if (col->t == t) {
                 const int dir = (int)c->mode;
-                do_col(h, c, c->col.bank, t);
+                do_col(h, c, col->bank, t);
                 if (dir == stop) {
                     c->freed = t;
                     *next_at = t;

@@ -58,7 +58,7 @@ struct hbm_best { /* candidate for the next command of a class; t = HBM_NEVER: n
     uint64_t t, seq;
     unsigned bank;
 };
-enum { HBM_COL = 1, HBM_ACT = 2, HBM_PRE = 4 }; /* candidates to look for again */
+enum { HBM_COL = 1, HBM_COLS = 3, HBM_ACT = 4, HBM_PRE = 8, HBM_ALL = 15 }; /* candidates to look for again; HBM_COL << pseudo-channel */
 struct hbm_channel {
     uint64_t now, freed; /* last event; last time a queue entry was freed */
     uint64_t row_bus, col_bus;
@@ -67,10 +67,10 @@ struct hbm_channel {
     uint64_t open, blocked, pend[2], hit[2];
     unsigned mode, dirty; /* direction being served */
     unsigned used[2], seen[2]; /* entries, by direction: all; known to the scheduler */
-    struct hbm_best col, act, pre;
-    /* earliest times: of a bank, of a group for RD / WR / ACT including what binds the whole pseudo-channel */
+    struct hbm_best col[2], act, pre; /* col: of a pseudo-channel */
+    /* earliest times for ACT, PRE, RD / WR: of a bank, of a group, of a pseudo-channel */
     uint64_t act_ok[2 * HBM_BANKS], pre_ok[2 * HBM_BANKS], col_ok[2][2 * HBM_BANKS];
-    uint64_t grp_col[2][16], grp_act[16];
+    uint64_t grp_col[2][16], grp_act[16], pc_col[2][2], pc_act[2];
     uint64_t faw[2][4];
     uint64_t head_seq[2][2 * HBM_BANKS], hit_seq[2][2 * HBM_BANKS];
     uint32_t row[2 * HBM_BANKS];
