@@ -79,7 +79,9 @@ bool job_printed_config(const struct job *j);
 
 /* ---- results ---- */
 /* {"schema", "version", "command", "machine"}: the head of every result. */
-json_t *cli_result(const char *schema, const struct pl_arch *arch);
+json_t *cli_result(const char *schema, const struct pl_arch *arch); /* arch NULL: without the machine */
+/* For pl_arch_each and pl_hbm_each, ctx = a JSON object: root[section][name] = value. */
+void cli_put_param(void *ctx, const char *section, const char *name, const char *value, bool number);
 void cli_print_json(json_t *v); /* and release it */
 enum pl_status cli_write_json(const char *path, json_t *v, struct pl_diag *d); /* and release it */
 json_t *cli_plan_json(const struct pl_plan *p);
@@ -107,6 +109,7 @@ int cmd_compile(const struct verb *v, int argc, char **argv);
 int cmd_sim(const struct verb *v, int argc, char **argv);
 int cmd_asm(const struct verb *v, int argc, char **argv);
 int cmd_dis(const struct verb *v, int argc, char **argv);
+int cmd_hbm(const struct verb *v, int argc, char **argv);
 int cmd_info(const struct verb *v, int argc, char **argv);
 int cmd_machine(const struct verb *v, int argc, char **argv);
 int cmd_bench(const struct verb *v, int argc, char **argv);

@@ -7,7 +7,7 @@
 
 #include "cli.h"
 
-static void put_param(void *ctx, const char *section, const char *name, const char *value, bool number)
+void cli_put_param(void *ctx, const char *section, const char *name, const char *value, bool number)
 {
     json_t *root = ctx, *sec = json_object_get(root, section);
     if (!sec) {
@@ -25,7 +25,7 @@ json_t *cli_result(const char *schema, const struct pl_arch *arch)
     json_t *o = json_pack("{s:s, s:s, s:o}", "schema", schema, "version", PL_VERSION, "command", command);
     if (arch) {
         json_t *m = json_pack("{s:o}", "name", cli_text_json(arch->name, strlen(arch->name)));
-        pl_arch_each(arch, put_param, m);
+        pl_arch_each(arch, cli_put_param, m);
         json_object_set_new(o, "machine", m);
     }
     return o;

@@ -6,7 +6,8 @@
 #include "hbm_internal.h"
 
 /* Core timings of public HBM2 models (reference/hbm.md), the same ns in every generation: the array is the same DRAM. JESD235D and
- * JESD238 leave them to the vendor; public HBM3 models carry them over in the same way. */
+ * JESD238 leave them to the vendor; public HBM3 models carry them over in the same way. The faster the clock, the more accesses cover
+ * tRP + tRCD: from HBM2E on the queues hold 64. */
 #define CORE_NS                                                                                                        \
     "tcl=14ns|trcd_rd=14ns|trcd_wr=12ns|trp=14ns|tras=34ns|trc=48ns|twr=16ns|trtp_s=4ns|trtp_l=5ns|trfc=350ns|trefi=3900ns|"  \
     "twtr_s=6ns|twtr_l=8ns|tfaw=16ns|trrefd=8ns|lat_in=1|lat_out=1|inject=0|hash=pc^co0 bg^co1 ba^co3|"
@@ -20,15 +21,15 @@ static const struct preset presets[] = {
      "clock_ps=1000|peak_gbs=256|rows=32768|" CORE_NS "tcwl=4|trrd_s=4|trrd_l=4|tccd_s=2|tccd_l=4|trtw=14|act_cyc=2"},
     /* JESD235D at 3.6 Gb/s (reference/hbm.md: 3.2-3.6): tCK = 2 / 3.6 Gb/s. */
     {"hbm2e", "HBM2E, 3.6 Gb/s, 461 GB/s a stack of 16 GB",
-     "clock_ps=555.5555556|peak_gbs=460.8|rows=65536|" CORE_NS "trc=88|tcwl=8|trrd_s=4|trrd_l=4ns|tccd_s=2|tccd_l=4|trtw=22|act_cyc=2"},
+     "clock_ps=555.5555556|read_queue=64|write_queue=64|peak_gbs=460.8|rows=65536|" CORE_NS "trc=88|tcwl=8|trrd_s=4|trrd_l=4ns|tccd_s=2|tccd_l=4|trtw=22|act_cyc=2"},
     /* JESD238: 16 channels x 2 pseudo-channels x 32 bit, BL8 = 32 bytes, tCK = 4 / data rate (four beats a clock), so a burst takes
      * 2 tCK; per-bank refresh, each bank once in tREFI: 3900 ns / 16. */
     {"hbm3", "HBM3, 6.4 Gb/s, 819 GB/s a stack of 16 GB, per-bank refresh",
-     "clock_ps=625|peak_gbs=819.2|channels=16|width=32|burst_length=8|columns=256|rows=32768|" CORE_NS
+     "clock_ps=625|read_queue=64|write_queue=64|peak_gbs=819.2|channels=16|width=32|burst_length=8|columns=256|rows=32768|" CORE_NS
      "trc=78|tcwl=7|trrd_s=4|trrd_l=4ns|tccd_s=2|tccd_l=4|trtw=22|act_cyc=2|refresh=per_bank|trfc_pb=200ns|trefi_pb=243.75ns"},
     /* JESD238A at 9.6 Gb/s (reference/hbm.md: 9.2-9.6). */
     {"hbm3e", "HBM3E, 9.6 Gb/s, 1229 GB/s a stack of 32 GB, per-bank refresh",
-     "clock_ps=416.6666667|peak_gbs=1228.8|channels=16|width=32|burst_length=8|columns=256|rows=65536|" CORE_NS
+     "clock_ps=416.6666667|read_queue=64|write_queue=64|peak_gbs=1228.8|channels=16|width=32|burst_length=8|columns=256|rows=65536|" CORE_NS
      "tcwl=10|trrd_s=4|trrd_l=4ns|tccd_s=2|tccd_l=4|trtw=30|act_cyc=2|refresh=per_bank|trfc_pb=200ns|trefi_pb=243.75ns"},
     /* reference/hbm.md, first column. Row buffer 1 KiB; mapping row-bankgroup-bank-channel-column; read to write = CL + burst - CWL + 1.
      * lat_in + lat_out: the idle latency given there, see doc/hbm.md. Two commands a clock (row and column bus). */
