@@ -220,13 +220,14 @@ static size_t deliver(struct pl_hbm *h, uint64_t until, struct pl_hbm_done *done
     while (n < max && h->ring_n && h->ring_from <= until) {
         const uint32_t at = (uint32_t)(h->ring_from % HBM_RING);
         const uint64_t ahead = h->ring_bits[at / 64] >> at % 64;
-        if (!ahead) {
-            h->ring_from += 64 - at % 64;
-            continue;
-        }
-        h->ring_from += (uint64_t)__builtin_ctzll(ahead);
-        if (h->ring_from > until)
+        const uint64_t to = h->ring_from + (ahead ? (uint64_t)__builtin_ctzll(ahead) : 64 - at % 64);
+        if (to > until) { /* what comes after is not known yet */
+            h->ring_from = until + 1;
             break;
+        }
+        h->ring_from = to;
+        if (!ahead)
+            continue;
         const uint32_t here = (uint32_t)(h->ring_from % HBM_RING), i = h->ring_head[here];
         if (h->slot[i].next == h->n_slots) {
             h->ring_bits[here / 64] &= ~((uint64_t)1 << here % 64);

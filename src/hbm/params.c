@@ -262,6 +262,7 @@ static enum pl_status check_timing(const struct pl_hbm_params *p, struct pl_diag
     PL_TRY(at_least("timing.twtr_l", p->twtr_l, p->twtr_s, "twtr_s", d));
     PL_TRY(at_least("timing.trtp_l", p->trtp_l, p->trtp_s, "trtp_s", d));
     PL_TRY(at_least("timing.trtw", (double)p->trtw + p->tcwl, p->tcl + p->burst, "with tcwl: tcl + burst, or read and write data collide", d));
+    PL_TRY(at_least("timing.trtw", p->trtw, p->burst, "burst", d));
     PL_TRY(at_least("timing.tfaw", p->tfaw, p->trrd_s, "trrd_s", d));
     if (p->refresh == PL_HBM_REFRESH_ALL_BANK)
         PL_TRY(at_least("refresh.trefi", p->trefi, (double)p->trfc + p->trc + p->trp, "trfc + trc + trp: no time for accesses", d));
