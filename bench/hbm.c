@@ -35,7 +35,8 @@ static double cpu_seconds(void)
 }
 
 enum kind { STREAM, SEQUENTIAL, RANDOM };
-static enum pl_status once(const struct pl_hbm_params *p, enum kind kind, uint64_t seed, double *seconds, uint64_t *cycles, struct pl_diag *d)
+static enum pl_status once(const struct pl_hbm_params *p, enum kind kind, uint64_t seed, double *seconds, uint64_t *cycles,
+                           struct pl_diag *d)
 {
     struct pl_hbm *h;
     struct pl_hbm_done done;
@@ -67,7 +68,8 @@ static enum pl_status idle(const struct pl_hbm_params *p, uint64_t seed, double 
     pl_rng_init(&r, seed);
     PL_TRY(pl_hbm_new(p, NULL, &h, d));
     for (int i = 0; i < IDLE_LINES && s == PL_OK; i++) {
-        const struct pl_hbm_request one = {.addr = pl_rng_below(&r, pl_hbm_capacity(p) / LINE) * LINE, .bytes = LINE, .arrival = pl_hbm_now(h)};
+        const struct pl_hbm_request one = {
+            .addr = pl_rng_below(&r, pl_hbm_capacity(p) / LINE) * LINE, .bytes = LINE, .arrival = pl_hbm_now(h)};
         s = pl_hbm_submit(h, &one, d);
         pl_hbm_advance(h, UINT64_MAX, &done, 1);
     }
@@ -101,8 +103,8 @@ static enum pl_status one_preset(const struct bench_options *o, const char *pres
         figure(o, what[k], preset, LINES / best, "lines/s");
     }
     if (cycles[STREAM] != cycles[SEQUENTIAL])
-        return pl_fail(d, PL_EDIFF, "%s: one stream takes %llu cycles, its lines one by one %llu", preset, (unsigned long long)cycles[STREAM],
-                       (unsigned long long)cycles[SEQUENTIAL]);
+        return pl_fail(d, PL_EDIFF, "%s: one stream takes %llu cycles, its lines one by one %llu", preset,
+                       (unsigned long long)cycles[STREAM], (unsigned long long)cycles[SEQUENTIAL]);
     PL_TRY(idle(&p, o->seed, &ns, d));
     const double gbs = (double)LINES * LINE / ((double)cycles[SEQUENTIAL] * p.clock_ps * 1e-3);
     figure(o, "sequential_cycles", preset, (double)cycles[SEQUENTIAL], "cycles");

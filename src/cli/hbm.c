@@ -147,15 +147,17 @@ static void print_text(const struct hbm_job *j)
     const struct pl_hbm_stats *s = &j->stats;
     const double peak = pl_hbm_peak_gbs(&j->p);
     char b[6][32], why[96];
-    printf("%s: %s lines of %d bytes read, %s written; preset %s, clock %.6g ps, %u-byte accesses\n", j->trace, pl_group_digits(j->t.lines[0], b[0]),
-           LINE, pl_group_digits(j->t.lines[1], b[1]), j->p.name, j->p.clock_ps, pl_hbm_access_bytes(&j->p));
+    printf("%s: %s lines of %d bytes read, %s written; preset %s, clock %.6g ps, %u-byte accesses\n", j->trace,
+           pl_group_digits(j->t.lines[0], b[0]), LINE, pl_group_digits(j->t.lines[1], b[1]), j->p.name, j->p.clock_ps,
+           pl_hbm_access_bytes(&j->p));
     printf("  time       %s cycles = %.1f ns\n", pl_group_digits(s->end_cyc, b[0]), ns_of(j, (double)s->end_cyc));
     printf("  bandwidth  %.1f of %.1f GB/s peak, %.1f %%\n", achieved(j), peak, 100 * achieved(j) / peak);
-    printf("  latency    mean %.2f, p50 %.1f, p95 %.1f, p99 %.1f, max %.1f ns\n", ns_of(j, j->mean_cyc), ns_of(j, (double)j->latency_cyc[0]),
-           ns_of(j, (double)j->latency_cyc[1]), ns_of(j, (double)j->latency_cyc[2]), ns_of(j, (double)j->latency_cyc[3]));
-    printf("  rows       %s hits, %s misses, %s conflicts; %s activates, %s precharges, %s refreshes\n", pl_group_digits(s->hit, b[0]),
-           pl_group_digits(s->miss, b[1]), pl_group_digits(s->conflict, b[2]), pl_group_digits(s->activates, b[3]), pl_group_digits(s->precharges, b[4]),
-           pl_group_digits(s->refreshes, b[5]));
+    printf("  latency    mean %.2f, p50 %.1f, p95 %.1f, p99 %.1f, max %.1f ns\n", ns_of(j, j->mean_cyc),
+           ns_of(j, (double)j->latency_cyc[0]), ns_of(j, (double)j->latency_cyc[1]), ns_of(j, (double)j->latency_cyc[2]),
+           ns_of(j, (double)j->latency_cyc[3]));
+    printf("  rows       %s hits, %s misses, %s conflicts; %s activates, %s precharges, %s refreshes\n",
+           pl_group_digits(s->hit, b[0]), pl_group_digits(s->miss, b[1]), pl_group_digits(s->conflict, b[2]),
+           pl_group_digits(s->activates, b[3]), pl_group_digits(s->precharges, b[4]), pl_group_digits(s->refreshes, b[5]));
     printf("  data pins  %.1f %% busy", s->span_cyc ? 100.0 * (double)s->busy_cyc / (double)s->span_cyc : 0);
     for (unsigned l = 0; l < PL_HBM_LOSSES; l++)
         if (s->lost_cyc[l])
@@ -174,14 +176,15 @@ static void print_json(const struct hbm_job *j)
     for (unsigned l = 0; l < PL_HBM_LOSSES; l++)
         json_object_set_new(lost, pl_hbm_loss_name((enum pl_hbm_loss)l), json_integer((json_int_t)s->lost_cyc[l]));
     json_t *r = json_pack(
-        "{s:I, s:I, s:I, s:f, s:f, s:f, s:{s:f, s:f, s:f, s:f, s:f}, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:s}", "lines_read",
-        (json_int_t)j->t.lines[0], "lines_written", (json_int_t)j->t.lines[1], "cycles", (json_int_t)s->end_cyc, "ns",
-        ns_of(j, (double)s->end_cyc), "achieved_gbs", achieved(j), "peak_gbs", pl_hbm_peak_gbs(&j->p), "latency_ns", "mean",
-        ns_of(j, j->mean_cyc), "p50", ns_of(j, (double)j->latency_cyc[0]), "p95", ns_of(j, (double)j->latency_cyc[1]), "p99",
-        ns_of(j, (double)j->latency_cyc[2]), "max", ns_of(j, (double)j->latency_cyc[3]), "row_hits", (json_int_t)s->hit, "row_misses",
-        (json_int_t)s->miss, "row_conflicts", (json_int_t)s->conflict, "activates", (json_int_t)s->activates, "precharges",
-        (json_int_t)s->precharges, "refreshes", (json_int_t)s->refreshes, "forwarded", (json_int_t)s->forwarded, "busy_pin_cycles",
-        (json_int_t)s->busy_cyc, "blocked_cycles", (json_int_t)s->blocked_cyc, "lost_pin_cycles", lost, "binding", pl_hbm_binding(&j->p, s, why));
+        "{s:I, s:I, s:I, s:f, s:f, s:f, s:{s:f, s:f, s:f, s:f, s:f}, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:s}",
+        "lines_read", (json_int_t)j->t.lines[0], "lines_written", (json_int_t)j->t.lines[1], "cycles", (json_int_t)s->end_cyc,
+        "ns", ns_of(j, (double)s->end_cyc), "achieved_gbs", achieved(j), "peak_gbs", pl_hbm_peak_gbs(&j->p), "latency_ns",
+        "mean", ns_of(j, j->mean_cyc), "p50", ns_of(j, (double)j->latency_cyc[0]), "p95", ns_of(j, (double)j->latency_cyc[1]),
+        "p99", ns_of(j, (double)j->latency_cyc[2]), "max", ns_of(j, (double)j->latency_cyc[3]), "row_hits", (json_int_t)s->hit,
+        "row_misses", (json_int_t)s->miss, "row_conflicts", (json_int_t)s->conflict, "activates", (json_int_t)s->activates,
+        "precharges", (json_int_t)s->precharges, "refreshes", (json_int_t)s->refreshes, "forwarded", (json_int_t)s->forwarded,
+        "busy_pin_cycles", (json_int_t)s->busy_cyc, "blocked_cycles", (json_int_t)s->blocked_cyc, "lost_pin_cycles", lost,
+        "binding", pl_hbm_binding(&j->p, s, why));
     json_object_set_new(o, "result", r);
     cli_print_json(o);
 }

@@ -1,8 +1,9 @@
 /* channel.c - one channel: FR-FCFS over its banks, from event to event.
  *
- * Every constraint is kept as the earliest time of the next command (of a bank, of a group), so the next command is the least of a
- * few maxima and nothing is polled. Row and column commands are chosen apart: each class keeps its best candidate, found again only
- * when something changed for that class. At one time arrivals come first, then refresh, then columns, then rows, each oldest first. */
+ * Every constraint is kept as the earliest time of the next command (of a bank, of a group), so the next command is the least
+ * of a few maxima and nothing is polled. Row and column commands are chosen apart: each class keeps its best candidate, found
+ * again only when something changed for that class. At one time arrivals come first, then refresh, then columns, then rows,
+ * each oldest first. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
@@ -39,12 +40,19 @@ void hbm_channel_init(const struct pl_hbm *h, struct hbm_channel *c, uint16_t in
     c->ref_next = c->ref_due[0];
 }
 
-void hbm_channel_push(struct pl_hbm *h, struct hbm_channel *c, uint64_t loc, uint64_t access, uint32_t slot, bool write, uint64_t seen)
+void hbm_channel_push(struct pl_hbm *h, struct hbm_channel *c, uint64_t loc, uint64_t access, uint32_t slot, bool write,
+                      uint64_t seen)
 {
     const uint8_t i = c->free_head;
     struct hbm_entry *e = &c->e[i];
     c->free_head = e->next;
-    *e = (struct hbm_entry){.seen = seen, .access = access, .row = (uint32_t)loc, .slot = slot, .bank = (uint8_t)(loc >> 32), .next = HBM_NONE, .write = write};
+    *e = (struct hbm_entry){.seen = seen,
+                            .access = access,
+                            .row = (uint32_t)loc,
+                            .slot = slot,
+                            .bank = (uint8_t)(loc >> 32),
+                            .next = HBM_NONE,
+                            .write = write};
     c->in[(c->in_head + c->in_count++) % PL_COUNT(c->in)] = i;
     c->used[write]++;
     if (h->next_at[c->index] > seen)
@@ -61,7 +69,8 @@ static inline uint64_t key_of(uint64_t t, uint64_t floor, uint64_t seq)
 
 static inline void keep(struct hbm_best *best, uint64_t floor, uint64_t key, unsigned bank)
 {
-    *best = (struct hbm_best){.t = key == HBM_NEVER ? HBM_NEVER : floor + (key >> 40), .seq = key & (((uint64_t)1 << 40) - 1), .bank = bank};
+    *best = (struct hbm_best){
+        .t = key == HBM_NEVER ? HBM_NEVER : floor + (key >> 40), .seq = key & (((uint64_t)1 << 40) - 1), .bank = bank};
 }
 
 /* Bank b became a candidate, ready at t. */
@@ -89,7 +98,8 @@ static inline void scan_col(const struct pl_hbm *h, struct hbm_channel *c, unsig
     unsigned bank = 0;
     for (uint64_t m = c->hit[dir] & h->pc_mask[pc] & ~c->blocked; m; m &= m - 1) {
         const unsigned b = (unsigned)__builtin_ctzll(m);
-        const uint64_t key = key_of(max64(max64(c->col_ok[dir][b], c->grp_col[dir][h->group[b]]), floor), floor, c->hit_seq[dir][b]);
+        const uint64_t key =
+            key_of(max64(max64(c->col_ok[dir][b], c->grp_col[dir][h->group[b]]), floor), floor, c->hit_seq[dir][b]);
         bank = key < best ? b : bank;
         best = key < best ? key : best;
     }
@@ -111,7 +121,8 @@ static inline void scan_act(const struct pl_hbm *h, struct hbm_channel *c)
     keep(&c->act, floor, best, bank);
 }
 
-/* The open banks whose row no access of the mode wants while one wants another; under the closed policy also those nobody wants. */
+/* The open banks whose row no access of the mode wants while one wants another; under the closed policy also those nobody
+ * wants. */
 static inline uint64_t pre_mask(const struct pl_hbm *h, const struct hbm_channel *c)
 {
     const uint64_t unused = h->p.row_policy == PL_HBM_ROW_CLOSED ? ~(c->hit[0] | c->hit[1]) : 0;
@@ -156,17 +167,22 @@ static inline void review(const struct pl_hbm *h, struct hbm_channel *c, unsigne
 }
 
 /* ---- arrivals ---- */
-static void emit(const struct pl_hbm *h, const struct hbm_channel *c, enum pl_hbm_op op, unsigned bank, uint64_t t, uint32_t row)
+static void emit(const struct pl_hbm *h, const struct hbm_channel *c, enum pl_hbm_op op, unsigned bank, uint64_t t,
+                 uint32_t row)
 {
     const bool all = op == PL_HBM_PREA || op == PL_HBM_REFAB;
-    const struct pl_hbm_cmd cmd = {.time = t, .channel = c->index, .op = (uint8_t)op, .pseudo = (uint8_t)(bank / h->per_pc),
-                                   .bank = (uint8_t)(all ? 0 : bank % h->per_pc), .row = row};
+    const struct pl_hbm_cmd cmd = {.time = t,
+                                   .channel = c->index,
+                                   .op = (uint8_t)op,
+                                   .pseudo = (uint8_t)(bank / h->per_pc),
+                                   .bank = (uint8_t)(all ? 0 : bank % h->per_pc),
+                                   .row = row};
     h->opt.log(h->opt.log_ctx, &cmd);
 }
-#define EMIT(h, c, op, bank, t, row)                                                                                   \
-    do {                                                                                                               \
-        if ((h)->opt.log)                                                                                              \
-            emit(h, c, op, bank, t, row);                                                                              \
+#define EMIT(h, c, op, bank, t, row)                                                                                           \
+    do {                                                                                                                       \
+        if ((h)->opt.log)                                                                                                      \
+            emit(h, c, op, bank, t, row);                                                                                      \
     } while (0)
 
 /* A bus is taken up to `free`: candidates that would have gone before must be weighed anew. */
@@ -250,7 +266,8 @@ static inline bool admit(struct pl_hbm *h, struct hbm_channel *c)
         c->pend[dir] |= bit(b);
     }
     c->tail[dir][b] = (uint8_t)i;
-    if ((c->open & ~c->hit[dir]) >> b & 1 && c->row[b] == e->row && (!h->p.hit_cap || c->passed[b] < h->p.hit_cap || c->head[dir][b] == i)) {
+    if ((c->open & ~c->hit[dir]) >> b & 1 && c->row[b] == e->row &&
+        (!h->p.hit_cap || c->passed[b] < h->p.hit_cap || c->head[dir][b] == i)) {
         c->hit[dir] |= bit(b);
         c->hit_at[dir][b] = (uint8_t)i;
         c->hit_seq[dir][b] = e->seq;
@@ -460,8 +477,9 @@ static void refresh_issue(struct pl_hbm *h, struct hbm_channel *c, unsigned pc, 
     c->ref_next = c->ref_due[0] < c->ref_due[1] ? c->ref_due[0] : c->ref_due[1];
 }
 
-/* A refresh falls due: nothing else goes to its banks until it is done. With all rows closed and nothing waiting, refreshes follow
- * each other at their interval and change nothing else, so all but the last round of them up to `limit` only need counting. */
+/* A refresh falls due: nothing else goes to its banks until it is done. With all rows closed and nothing waiting, refreshes
+ * follow each other at their interval and change nothing else, so all but the last round of them up to `limit` only need
+ * counting. */
 static void refresh_due(struct pl_hbm *h, struct hbm_channel *c, uint64_t limit)
 {
     const bool per_bank = h->p.refresh == PL_HBM_REFRESH_PER_BANK;
@@ -490,25 +508,37 @@ static void refresh_due(struct pl_hbm *h, struct hbm_channel *c, uint64_t limit)
     c->dirty = HBM_ALL;
 }
 
+static inline void refresh_candidates(const struct pl_hbm *h, struct hbm_channel *c)
+{
+    if (c->dirty & HBM_COL)
+        scan_col(h, c, 0);
+    if (c->dirty & HBM_COL << 1)
+        scan_col(h, c, 1);
+    if (c->dirty & HBM_ACT)
+        scan_act(h, c);
+    if (c->dirty & HBM_PRE)
+        scan_pre(h, c);
+    c->dirty = 0;
+}
+
+/* An entry was freed at t, which the front end waits for. */
+static inline bool stop_at(struct pl_hbm *h, struct hbm_channel *c, uint64_t t)
+{
+    c->freed = t;
+    h->next_at[c->index] = t;
+    return true;
+}
+
 bool hbm_channel_run(struct pl_hbm *h, struct hbm_channel *c, uint64_t until, int stop)
 {
     uint64_t *next_at = &h->next_at[c->index];
     for (;;) {
-        if (c->dirty & HBM_COL)
-            scan_col(h, c, 0);
-        if (c->dirty & HBM_COL << 1)
-            scan_col(h, c, 1);
-        if (c->dirty & (HBM_ACT | HBM_PRE)) {
-            if (c->dirty & HBM_ACT)
-                scan_act(h, c);
-            if (c->dirty & HBM_PRE)
-                scan_pre(h, c);
-        }
-        c->dirty = 0;
+        refresh_candidates(h, c);
         const bool act_first = c->act.t < c->pre.t || (c->act.t == c->pre.t && c->act.seq < c->pre.seq);
-        const uint64_t row = act_first ? c->act.t : c->pre.t;
-        const struct hbm_best *col = &c->col[c->col[1].t < c->col[0].t || (c->col[1].t == c->col[0].t && c->col[1].seq < c->col[0].seq)];
-        const uint64_t te = col->t <= row ? col->t : row;
+        const struct hbm_best *row = act_first ? &c->act : &c->pre;
+        const struct hbm_best *col =
+            &c->col[c->col[1].t < c->col[0].t || (c->col[1].t == c->col[0].t && c->col[1].seq < c->col[0].seq)];
+        const uint64_t te = col->t <= row->t ? col->t : row->t;
         const uint64_t ti = c->in_count ? c->e[c->in[c->in_head]].seen : HBM_NEVER;
         unsigned pc = 0;
         enum pl_hbm_op op = PL_HBM_REFAB;
@@ -527,29 +557,24 @@ bool hbm_channel_run(struct pl_hbm *h, struct hbm_channel *c, uint64_t until, in
             return false;
         }
         if (ti == t) {
-            const bool served = admit(h, c);
-            if (served && stop == 0) {
-                c->freed = t;
-                *next_at = t;
-                return true;
-            }
-        } else if (tr == t) {
+            if (admit(h, c) && stop == 0)
+                return stop_at(h, c, t);
+            continue;
+        }
+        if (tr == t) {
             refresh_issue(h, c, pc, op, t);
+            continue;
+        }
+        c->now = t;
+        if (col->t == t) {
+            const int dir = (int)c->mode;
+            do_col(h, c, col->bank, t);
+            if (dir == stop)
+                return stop_at(h, c, t);
+        } else if (act_first) {
+            do_act(h, c, c->act.bank, t);
         } else {
-            c->now = t;
-            if (col->t == t) {
-                const int dir = (int)c->mode;
-                do_col(h, c, col->bank, t);
-                if (dir == stop) {
-                    c->freed = t;
-                    *next_at = t;
-                    return true;
-                }
-            } else if (act_first) {
-                do_act(h, c, c->act.bank, t);
-            } else {
-                do_pre(h, c, c->pre.bank, t);
-            }
+            do_pre(h, c, c->pre.bank, t);
         }
     }
 }

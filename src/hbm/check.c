@@ -30,8 +30,10 @@ struct pl_hbm_checker {
 static void build(struct pl_hbm_checker *c)
 {
     const struct pl_hbm_params *p = &c->p;
-    const uint32_t w = p->tcwl + p->burst, ccd_s = p->tccd_s > p->burst ? p->tccd_s : p->burst, ccd_l = p->tccd_l > p->burst ? p->tccd_l : p->burst;
+    const uint32_t w = p->tcwl + p->burst, ccd_s = p->tccd_s > p->burst ? p->tccd_s : p->burst,
+                   ccd_l = p->tccd_l > p->burst ? p->tccd_l : p->burst;
     const uint32_t rtp = p->bank_groups > 1 ? p->trtp_l : p->trtp_s;
+    /* clang-format off */
     const struct pl_hbm_rule table[] = {
         {"tRCD read", PL_HBM_ACT, PL_HBM_RD, PL_HBM_SAME_BANK, p->trcd_rd, 1},
         {"tRCD write", PL_HBM_ACT, PL_HBM_WR, PL_HBM_SAME_BANK, p->trcd_wr, 1},
@@ -67,6 +69,7 @@ static void build(struct pl_hbm_checker *c)
         {"tRREFD to ACT", PL_HBM_REFPB, PL_HBM_ACT, PL_HBM_SAME_PSEUDO, p->trrefd, 1},
         {"tRREFD to REFpb", PL_HBM_REFPB, PL_HBM_REFPB, PL_HBM_SAME_PSEUDO, p->trrefd, 1},
     };
+    /* clang-format on */
     memcpy(c->rule, table, sizeof table);
     c->n_rule = PL_COUNT(table);
 }
@@ -101,7 +104,8 @@ size_t pl_hbm_checker_rules(const struct pl_hbm_checker *c, const struct pl_hbm_
 }
 
 /* Where the history of a rule's `from` lies for a command. */
-static const struct last *scope_of(const struct state *s, enum pl_hbm_scope scope, unsigned pseudo, unsigned group, unsigned bank)
+static const struct last *scope_of(const struct state *s, enum pl_hbm_scope scope, unsigned pseudo, unsigned group,
+                                   unsigned bank)
 {
     switch (scope) {
     case PL_HBM_SAME_BANK:
@@ -129,7 +133,8 @@ static uint64_t use_bus(const struct pl_hbm_params *p, struct state *s, const st
 }
 
 /* State rules, as bits; then the new state. */
-static uint64_t step_state(const struct pl_hbm_checker *c, struct state *s, const struct pl_hbm_cmd *m, unsigned bank, uint64_t pc_banks)
+static uint64_t step_state(const struct pl_hbm_checker *c, struct state *s, const struct pl_hbm_cmd *m, unsigned bank,
+                           uint64_t pc_banks)
 {
     const struct pl_hbm_params *p = &c->p;
     const uint64_t me = (uint64_t)1 << bank;
@@ -153,12 +158,14 @@ static uint64_t step_state(const struct pl_hbm_checker *c, struct state *s, cons
         break;
     case PL_HBM_REFAB:
         bad = (uint64_t)(s->open & pc_banks ? 1 : 0) << PL_HBM_STATE_REF_OPEN;
-        bad |= (uint64_t)(m->time - s->ref_at[m->pseudo] > 9 * (uint64_t)p->trefi + p->refresh_stagger * (uint64_t)p->channels) << PL_HBM_STATE_REF_LATE;
+        bad |= (uint64_t)(m->time - s->ref_at[m->pseudo] > 9 * (uint64_t)p->trefi + p->refresh_stagger * (uint64_t)p->channels)
+               << PL_HBM_STATE_REF_LATE;
         s->ref_at[m->pseudo] = m->time;
         break;
     default:
         bad = (uint64_t)(s->open & me ? 1 : 0) << PL_HBM_STATE_REF_OPEN;
-        bad |= (uint64_t)(m->time - s->ref_bank_at[bank] > 9 * (uint64_t)p->trefi_pb * p->bank_groups * p->banks + p->refresh_stagger * (uint64_t)p->channels)
+        bad |= (uint64_t)(m->time - s->ref_bank_at[bank] >
+                          9 * (uint64_t)p->trefi_pb * p->bank_groups * p->banks + p->refresh_stagger * (uint64_t)p->channels)
                << PL_HBM_STATE_REF_LATE;
         s->ref_bank_at[bank] = m->time;
     }
@@ -175,10 +182,11 @@ static enum pl_status tell(const struct pl_hbm_checker *c, const struct pl_hbm_c
     const unsigned i = (unsigned)__builtin_ctzll(bad);
     const char *op = pl_hbm_op_name((enum pl_hbm_op)m->op);
     if (i >= c->n_rule)
-        return pl_fail(d, PL_EDIFF, "%s of channel %u, pseudo-channel %u, bank %u at %llu breaks a rule: %s", op, m->channel, m->pseudo, m->bank,
-                       (unsigned long long)m->time, state[i - c->n_rule]);
-    return pl_fail(d, PL_EDIFF, "%s of channel %u, pseudo-channel %u, bank %u at %llu breaks %s: at least %u tCK after %s", op, m->channel, m->pseudo,
-                   m->bank, (unsigned long long)m->time, c->rule[i].name, c->rule[i].distance, pl_hbm_op_name(c->rule[i].from));
+        return pl_fail(d, PL_EDIFF, "%s of channel %u, pseudo-channel %u, bank %u at %llu breaks a rule: %s", op, m->channel,
+                       m->pseudo, m->bank, (unsigned long long)m->time, state[i - c->n_rule]);
+    return pl_fail(d, PL_EDIFF, "%s of channel %u, pseudo-channel %u, bank %u at %llu breaks %s: at least %u tCK after %s", op,
+                   m->channel, m->pseudo, m->bank, (unsigned long long)m->time, c->rule[i].name, c->rule[i].distance,
+                   pl_hbm_op_name(c->rule[i].from));
 }
 
 enum pl_status pl_hbm_checker_cmd(struct pl_hbm_checker *c, const struct pl_hbm_cmd *m, uint64_t *broken, struct pl_diag *d)
@@ -187,7 +195,8 @@ enum pl_status pl_hbm_checker_cmd(struct pl_hbm_checker *c, const struct pl_hbm_
     const unsigned per_pc = p->bank_groups * p->banks;
     uint64_t bad = 0;
     c->n_cmd++;
-    if (m->channel >= p->stacks * p->channels || m->pseudo >= p->pseudo || m->bank >= per_pc || m->row >= p->rows || m->op >= PL_HBM_OPS) {
+    if (m->channel >= p->stacks * p->channels || m->pseudo >= p->pseudo || m->bank >= per_pc || m->row >= p->rows ||
+        m->op >= PL_HBM_OPS) {
         bad = (uint64_t)1 << (c->n_rule + PL_HBM_STATE_PLACE);
     } else {
         struct state *s = &c->ch[m->channel];

@@ -1,8 +1,9 @@
 /* front.c - the model as a whole: requests cut into accesses, handed to the channels in order, and completions in order.
  *
- * Channels do not depend on each other but through the front end, so each runs by itself: the front end runs ahead to a horizon and
- * lets a channel run only where it must know when a full queue has room; then all channels run to the horizon. What they complete
- * from there on lies at least the shortest latency behind the horizon: up to that point all completions are known and in order. */
+ * Channels do not depend on each other but through the front end, so each runs by itself: the front end runs ahead to a horizon
+ * and lets a channel run only where it must know when a full queue has room; then all channels run to the horizon. What they
+ * complete from there on lies at least the shortest latency behind the horizon: up to that point all completions are known and
+ * in order. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <stdlib.h>
@@ -42,7 +43,8 @@ static void derive(struct pl_hbm *h)
         h->step_fp = (uint64_t)llround(65536.0 * h->access_bytes * 1000 / (p->inject * 64 * p->clock_ps));
 }
 
-enum pl_status pl_hbm_new(const struct pl_hbm_params *p, const struct pl_hbm_options *opt, struct pl_hbm **out, struct pl_diag *d)
+enum pl_status pl_hbm_new(const struct pl_hbm_params *p, const struct pl_hbm_options *opt, struct pl_hbm **out,
+                          struct pl_diag *d)
 {
     PL_TRY(pl_hbm_check_params(p, d));
     struct pl_hbm *h = calloc(1, sizeof *h);
@@ -124,13 +126,22 @@ static enum pl_status enqueue(struct pl_hbm *h, const struct pl_hbm_request *r, 
     if (!r->bytes || __builtin_mul_overflow(count - 1, r->stride, &last) || __builtin_add_overflow(last, r->addr, &last) ||
         __builtin_add_overflow(last, r->bytes, &last) || last > h->capacity)
         return pl_fail(d, PL_ERANGE, "request of %llu x %llu bytes at 0x%llx: allowed at least one byte, up to 0x%llx",
-                       (unsigned long long)count, (unsigned long long)r->bytes, (unsigned long long)r->addr, (unsigned long long)h->capacity);
+                       (unsigned long long)count, (unsigned long long)r->bytes, (unsigned long long)r->addr,
+                       (unsigned long long)h->capacity);
     const uint32_t i = h->free_slot;
     struct hbm_slot *s = &h->slot[i];
     h->free_slot = s->next;
-    *s = (struct hbm_slot){.arrival = arrival, .accepted = HBM_NEVER, .seq = h->submitted++, .tag = r->tag, .addr = r->addr, .bytes = r->bytes,
-                           .stride = r->stride, .pieces = count - 1, .write = r->write};
-    s->left = count == 1 ? ((r->addr + r->bytes - 1) >> h->access_shift) - (r->addr >> h->access_shift) + 1 : count_accesses(h, r, count);
+    *s = (struct hbm_slot){.arrival = arrival,
+                           .accepted = HBM_NEVER,
+                           .seq = h->submitted++,
+                           .tag = r->tag,
+                           .addr = r->addr,
+                           .bytes = r->bytes,
+                           .stride = r->stride,
+                           .pieces = count - 1,
+                           .write = r->write};
+    s->left = count == 1 ? ((r->addr + r->bytes - 1) >> h->access_shift) - (r->addr >> h->access_shift) + 1
+                         : count_accesses(h, r, count);
     start_piece(h, s);
     h->min_arrival = arrival;
     h->fifo[(h->fifo_head + h->fifo_count++) % HBM_PENDING] = i;
@@ -144,7 +155,8 @@ enum pl_status pl_hbm_submit(struct pl_hbm *h, const struct pl_hbm_request *r, s
     if (h->n_pending >= HBM_PENDING)
         return pl_fail(d, PL_ENOMEM, "%d requests are pending, allowed no more", HBM_PENDING);
     if (r->arrival < from)
-        return pl_fail(d, PL_ERANGE, "request arrives at %llu, allowed from %llu", (unsigned long long)r->arrival, (unsigned long long)from);
+        return pl_fail(d, PL_ERANGE, "request arrives at %llu, allowed from %llu", (unsigned long long)r->arrival,
+                       (unsigned long long)from);
     return enqueue(h, r, r->arrival, d);
 }
 

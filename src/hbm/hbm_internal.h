@@ -5,12 +5,12 @@
 #include "plena/hbm.h"
 
 enum {
-    HBM_BANKS = 32,    /* of a pseudo-channel; two pseudo-channels make the 64 bits of a bank mask */
-    HBM_MAP_BYTES = 6, /* address bits above the access, in bytes */
-    HBM_QUEUE = 64,    /* of one direction */
-    HBM_NONE = 255,    /* no entry */
+    HBM_BANKS = 32,     /* of a pseudo-channel; two pseudo-channels make the 64 bits of a bank mask */
+    HBM_MAP_BYTES = 6,  /* address bits above the access, in bytes */
+    HBM_QUEUE = 64,     /* of one direction */
+    HBM_NONE = 255,     /* no entry */
     HBM_PENDING = 4096, /* requests a caller may have pending */
-    HBM_RING = 4096,   /* clocks of the completion ring; completions lie less than two latencies (of at most 1001) apart */
+    HBM_RING = 4096,    /* clocks of the completion ring; completions lie less than two latencies (of at most 1001) apart */
     HBM_MAX_WAYS = 16
 };
 #define HBM_NEVER UINT64_MAX
@@ -58,15 +58,21 @@ struct hbm_best { /* candidate for the next command of a class; t = HBM_NEVER: n
     uint64_t t, seq;
     unsigned bank;
 };
-enum { HBM_COL = 1, HBM_COLS = 3, HBM_ACT = 4, HBM_PRE = 8, HBM_ALL = 15 }; /* candidates to look for again; HBM_COL << pseudo-channel */
+enum {
+    HBM_COL = 1,
+    HBM_COLS = 3,
+    HBM_ACT = 4,
+    HBM_PRE = 8,
+    HBM_ALL = 15
+}; /* candidates to look for again; HBM_COL << pseudo-channel */
 struct hbm_channel {
     uint64_t now, freed; /* last event; last time a queue entry was freed */
     uint64_t row_bus, col_bus;
     uint64_t seq;
     /* bank masks, by direction: accesses wait; one of them hits the open row */
     uint64_t open, blocked, pend[2], hit[2];
-    unsigned mode, dirty; /* direction being served */
-    unsigned used[2], seen[2]; /* entries, by direction: all; known to the scheduler */
+    unsigned mode, dirty;             /* direction being served */
+    unsigned used[2], seen[2];        /* entries, by direction: all; known to the scheduler */
     struct hbm_best col[2], act, pre; /* col: of a pseudo-channel */
     /* earliest times for ACT, PRE, RD / WR: of a bank, of a group, of a pseudo-channel */
     uint64_t act_ok[2 * HBM_BANKS], pre_ok[2 * HBM_BANKS], col_ok[2][2 * HBM_BANKS];
@@ -94,10 +100,10 @@ struct hbm_channel {
 
 struct hbm_slot { /* a pending request */
     uint64_t arrival, accepted, last, seq, tag;
-    uint64_t left;          /* accesses not done */
-    uint64_t access, end;   /* of the piece being handed out */
+    uint64_t left;                        /* accesses not done */
+    uint64_t access, end;                 /* of the piece being handed out */
     uint64_t addr, bytes, stride, pieces; /* pieces after this one; addr of this one */
-    uint32_t next;          /* in the completion ring or the free list; n_slots: the last */
+    uint32_t next;                        /* in the completion ring or the free list; n_slots: the last */
     bool write;
 };
 
@@ -137,7 +143,8 @@ struct pl_hbm {
 
 void hbm_channel_init(const struct pl_hbm *h, struct hbm_channel *c, uint16_t index);
 /* Take an access into the queues; there must be room. `seen` is not before that of the access pushed last. */
-void hbm_channel_push(struct pl_hbm *h, struct hbm_channel *c, uint64_t loc, uint64_t access, uint32_t slot, bool write, uint64_t seen);
+void hbm_channel_push(struct pl_hbm *h, struct hbm_channel *c, uint64_t loc, uint64_t access, uint32_t slot, bool write,
+                      uint64_t seen);
 /* Run all events up to `until`; or only up to the first that frees an entry of direction `stop` (0, 1), then true. */
 bool hbm_channel_run(struct pl_hbm *h, struct hbm_channel *c, uint64_t until, int stop);
 /* One access of a request is done. */

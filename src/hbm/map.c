@@ -1,6 +1,7 @@
 /* map.c - address mapping: a string of bit fields and XOR hashes, compiled to tables that are one lookup a byte.
  *
- * Every bit of the result is the XOR of some address bits, so the result of an address is the XOR of the results of its bytes. */
+ * Every bit of the result is the XOR of some address bits, so the result of an address is the XOR of the results of its bytes.
+ */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <ctype.h>
 #include <stdio.h>
@@ -28,7 +29,8 @@ static enum pl_status find_field(const char *s, size_t n, const char *where, uns
 }
 
 /* "co", "co[3]" or "co[4:2]" -> field, high and low bit; high < low for a field of no bits. */
-static enum pl_status parse_piece(const struct layout *l, const char *s, size_t n, unsigned *f, int *high, int *low, struct pl_diag *d)
+static enum pl_status parse_piece(const struct layout *l, const char *s, size_t n, unsigned *f, int *high, int *low,
+                                  struct pl_diag *d)
 {
     const char *where = "frontend.mapping", *bracket = memchr(s, '[', n);
     PL_TRY(find_field(s, bracket ? (size_t)(bracket - s) : n, where, f, d));
@@ -60,7 +62,8 @@ static enum pl_status parse_mapping(struct layout *l, const char *text, struct p
         PL_TRY(parse_piece(l, s, n, &f, &high, &low, d));
         for (int b = high; b >= low; b--) {
             if (l->from[f][b])
-                return pl_fail(d, PL_ERANGE, "frontend.mapping: found bit %d of %s twice in \"%s\", allowed once", b, field_name[f], text);
+                return pl_fail(d, PL_ERANGE, "frontend.mapping: found bit %d of %s twice in \"%s\", allowed once", b,
+                               field_name[f], text);
             l->from[f][b] = (uint64_t)1 << --at;
         }
         s += n;
@@ -68,7 +71,8 @@ static enum pl_status parse_mapping(struct layout *l, const char *text, struct p
     for (f = 0; f < FIELDS; f++)
         for (unsigned b = 0; b < l->bits[f]; b++)
             if (!l->from[f][b])
-                return pl_fail(d, PL_ERANGE, "frontend.mapping: bit %u of %s (%u bits) is not found in \"%s\"", b, field_name[f], l->bits[f], text);
+                return pl_fail(d, PL_ERANGE, "frontend.mapping: bit %u of %s (%u bits) is not found in \"%s\"", b,
+                               field_name[f], l->bits[f], text);
     return PL_OK;
 }
 
@@ -107,30 +111,34 @@ static struct hbm_loc locate_bit(const struct layout *l, const struct pl_hbm_par
             v[f] |= (uint32_t)(l->from[f][b] >> bit & 1) << b;
     /* disjoint bit ranges: OR is XOR */
     const uint32_t bank = v[PC] * p->bank_groups * p->banks | v[BG] * p->banks | v[BA];
-    return (struct hbm_loc){.row = v[RO], .bank = (uint8_t)bank, .channel = (uint16_t)(v[ST] * p->channels | v[CH]), .column = v[CO]};
+    return (struct hbm_loc){
+        .row = v[RO], .bank = (uint8_t)bank, .channel = (uint16_t)(v[ST] * p->channels | v[CH]), .column = v[CO]};
 }
 
 static struct hbm_loc loc_xor(struct hbm_loc a, struct hbm_loc b)
 {
-    return (struct hbm_loc){.row = a.row ^ b.row, .bank = a.bank ^ b.bank, .channel = a.channel ^ b.channel, .column = a.column ^ b.column};
+    return (struct hbm_loc){
+        .row = a.row ^ b.row, .bank = a.bank ^ b.bank, .channel = a.channel ^ b.channel, .column = a.column ^ b.column};
 }
 
 enum pl_status hbm_map_init(struct hbm_map *m, const struct pl_hbm_params *p, struct pl_diag *d)
 {
-    struct layout l = {.bits = {pl_log2(p->stacks), pl_log2(p->channels), pl_log2(p->pseudo), pl_log2(p->bank_groups), pl_log2(p->banks),
-                                pl_log2(p->rows), pl_log2(p->columns / p->burst_length)}};
+    struct layout l = {.bits = {pl_log2(p->stacks), pl_log2(p->channels), pl_log2(p->pseudo), pl_log2(p->bank_groups),
+                                pl_log2(p->banks), pl_log2(p->rows), pl_log2(p->columns / p->burst_length)}};
     unsigned total = 0;
     for (unsigned f = 0; f < FIELDS; f++)
         total += l.bits[f];
     if (total > 8 * HBM_MAP_BYTES)
-        return pl_fail(d, PL_ERANGE, "organisation: %u address bits above the access, allowed at most %d", total, 8 * HBM_MAP_BYTES);
+        return pl_fail(d, PL_ERANGE, "organisation: %u address bits above the access, allowed at most %d", total,
+                       8 * HBM_MAP_BYTES);
     PL_TRY(parse_mapping(&l, p->mapping, d));
     PL_TRY(parse_hash(&l, p->hash, d));
     memset(m, 0, sizeof *m);
     for (unsigned k = 0; k < HBM_MAP_BYTES; k++)
         for (unsigned v = 1; v < 256; v++) {
             const unsigned low = (unsigned)__builtin_ctz(v);
-            m->t[k][v] = hbm_pack(loc_xor(hbm_unpack(m->t[k][v & (v - 1)]), 8 * k + low < total ? locate_bit(&l, p, 8 * k + low) : (struct hbm_loc){0}));
+            m->t[k][v] = hbm_pack(loc_xor(hbm_unpack(m->t[k][v & (v - 1)]),
+                                          8 * k + low < total ? locate_bit(&l, p, 8 * k + low) : (struct hbm_loc){0}));
             m->column[k][v] = m->column[k][v & (v - 1)] ^ (8 * k + low < total ? locate_bit(&l, p, 8 * k + low).column : 0);
         }
     m->bytes = (total + 7) / 8;
@@ -148,8 +156,12 @@ enum pl_status pl_hbm_map(const struct pl_hbm_params *p, uint64_t addr, struct p
     const uint64_t access = addr / pl_hbm_access_bytes(p);
     const struct hbm_loc l = hbm_unpack(hbm_locate(&m, access));
     const uint32_t per_pc = p->bank_groups * p->banks, bank = l.bank % per_pc;
-    *out = (struct pl_hbm_place){.stack = l.channel / p->channels, .channel = l.channel % p->channels, .pseudo = l.bank / per_pc,
-                                 .group = bank / p->banks, .bank = bank % p->banks, .row = l.row};
+    *out = (struct pl_hbm_place){.stack = l.channel / p->channels,
+                                 .channel = l.channel % p->channels,
+                                 .pseudo = l.bank / per_pc,
+                                 .group = bank / p->banks,
+                                 .bank = bank % p->banks,
+                                 .row = l.row};
     for (unsigned k = 0; k < HBM_MAP_BYTES; k++)
         out->column ^= m.column[k][access >> 8 * k & 255];
     return PL_OK;

@@ -17,12 +17,12 @@ struct param {
     double least, most;
 };
 static const struct param params[] = {
-#define PARAM(section, name, type, unit, dflt, least, most, source, doc)                                               \
-    {#section, #name, unit, #dflt, source, doc, TYPE_##type, NULL, offsetof(struct pl_hbm_params, name), (double)(least),  \
-     (double)(most)},
-#define CHOICE(section, name, dflt, choices, source, doc)                                                              \
+#define PARAM(section, name, type, unit, dflt, least, most, source, doc)                                                       \
+    {#section,        #name,         unit, #dflt, source, doc, TYPE_##type, NULL, offsetof(struct pl_hbm_params, name),        \
+     (double)(least), (double)(most)},
+#define CHOICE(section, name, dflt, choices, source, doc)                                                                      \
     {#section, #name, "", #dflt, source, doc, TYPE_CHOICE, choices, offsetof(struct pl_hbm_params, name), 0, 0},
-#define TEXT(section, name, dflt, source, doc)                                                                         \
+#define TEXT(section, name, dflt, source, doc)                                                                                 \
     {#section, #name, "", dflt, source, doc, TYPE_TEXT, NULL, offsetof(struct pl_hbm_params, name), 0, 0},
 #include "plena/hbm.def"
 #undef PARAM
@@ -69,7 +69,8 @@ static enum pl_status store_u32(const struct pl_hbm_params *all, uint32_t *field
         v = strncmp(p->name, "trefi", 5) != 0 ? ceil(v - 1e-6) : floor(v + 1e-6);
     }
     if (!good || text[0] == '-')
-        return pl_fail(d, PL_EPARSE, "expected an integer%s, found \"%s\"", !strcmp(p->unit, "tCK") ? " or a time like 14ns" : "", text);
+        return pl_fail(d, PL_EPARSE, "expected an integer%s, found \"%s\"",
+                       !strcmp(p->unit, "tCK") ? " or a time like 14ns" : "", text);
     if (v < p->least || v > p->most)
         return pl_fail(d, PL_ERANGE, "found %s, allowed %.0f..%.0f %s", text, p->least, p->most, p->unit);
     *field = (uint32_t)v;
@@ -124,14 +125,16 @@ enum pl_status pl_hbm_set(struct pl_hbm_params *p, const char *assignment, struc
     const char *dot = strchr(key, '.'), *name = dot ? dot + 1 : key;
     for (size_t i = 0; i < PL_COUNT(params); i++) {
         names[i] = params[i].name;
-        const bool section = !dot || (strlen(params[i].section) == (size_t)(dot - key) && !strncmp(params[i].section, key, (size_t)(dot - key)));
+        const bool section =
+            !dot || (strlen(params[i].section) == (size_t)(dot - key) && !strncmp(params[i].section, key, (size_t)(dot - key)));
         if (strcmp(name, params[i].name) != 0 || !section)
             continue;
         const enum pl_status s = store(p, &params[i], eq + 1, d);
         return s == PL_OK ? s : pl_fail_in(d, s, "%s.%s", params[i].section, name);
     }
     const char *near = pl_nearest(name, names, PL_COUNT(params));
-    return pl_fail(d, PL_EUSAGE, "no HBM parameter \"%s\"%s%s%s", key, near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    return pl_fail(d, PL_EUSAGE, "no HBM parameter \"%s\"%s%s%s", key, near ? "; did you mean \"" : "", near ? near : "",
+                   near ? "\"?" : "");
 }
 
 static void value_text(const struct pl_hbm_params *all, const struct param *p, char out[PL_HBM_TEXT])
@@ -209,14 +212,16 @@ static enum pl_status in_ranges(const struct pl_hbm_params *all, struct pl_diag 
         const struct param *p = &params[i];
         const void *field = (const char *)all + p->offset;
         if (p->type == TYPE_CHOICE && !choice_text(p->choices, *(const uint32_t *)field, text))
-            return pl_fail(d, PL_ERANGE, "%s.%s: found choice %u, allowed: %s", p->section, p->name, *(const uint32_t *)field, p->choices);
+            return pl_fail(d, PL_ERANGE, "%s.%s: found choice %u, allowed: %s", p->section, p->name, *(const uint32_t *)field,
+                           p->choices);
         if (p->type == TYPE_TEXT && !memchr(field, 0, PL_HBM_TEXT))
             return pl_fail(d, PL_ERANGE, "%s.%s: has no end", p->section, p->name);
         if (p->type != TYPE_U32 && p->type != TYPE_F64)
             continue;
         const double v = p->type == TYPE_U32 ? *(const uint32_t *)field : *(const double *)field;
         if (!(v >= p->least && v <= p->most))
-            return pl_fail(d, PL_ERANGE, "%s.%s: found %.10g, allowed %.10g..%.10g %s", p->section, p->name, v, p->least, p->most, p->unit);
+            return pl_fail(d, PL_ERANGE, "%s.%s: found %.10g, allowed %.10g..%.10g %s", p->section, p->name, v, p->least,
+                           p->most, p->unit);
     }
     return PL_OK;
 }
@@ -224,7 +229,8 @@ static enum pl_status in_ranges(const struct pl_hbm_params *all, struct pl_diag 
 /* One relation: `found` of parameter `name` must be at least `least`, which `why` explains. */
 static enum pl_status at_least(const char *name, double found, double least, const char *why, struct pl_diag *d)
 {
-    return found >= least ? PL_OK : pl_fail(d, PL_ERANGE, "%s: found %.10g, allowed at least %.10g (%s)", name, found, least, why);
+    return found >= least ? PL_OK
+                          : pl_fail(d, PL_ERANGE, "%s: found %.10g, allowed at least %.10g (%s)", name, found, least, why);
 }
 
 static enum pl_status check_shape(const struct pl_hbm_params *p, struct pl_diag *d)
@@ -232,23 +238,36 @@ static enum pl_status check_shape(const struct pl_hbm_params *p, struct pl_diag 
     const struct {
         const char *name;
         uint32_t v;
-    } pow2[] = {{"stacks", p->stacks}, {"channels", p->channels}, {"bank_groups", p->bank_groups}, {"banks", p->banks},
-                {"rows", p->rows},     {"columns", p->columns},   {"width", p->width},             {"burst_length", p->burst_length}};
+    } pow2[] = {{"stacks", p->stacks},
+                {"channels", p->channels},
+                {"bank_groups", p->bank_groups},
+                {"banks", p->banks},
+                {"rows", p->rows},
+                {"columns", p->columns},
+                {"width", p->width},
+                {"burst_length", p->burst_length}};
     for (size_t i = 0; i < PL_COUNT(pow2); i++)
         if (!pl_is_pow2(pow2[i].v))
             return pl_fail(d, PL_ERANGE, "organisation.%s: found %u, allowed: powers of two", pow2[i].name, pow2[i].v);
     if (p->bank_groups * p->banks > HBM_BANKS)
-        return pl_fail(d, PL_ERANGE, "organisation.banks: found %u groups of %u, allowed at most %d banks in a pseudo-channel", p->bank_groups, p->banks, HBM_BANKS);
+        return pl_fail(d, PL_ERANGE, "organisation.banks: found %u groups of %u, allowed at most %d banks in a pseudo-channel",
+                       p->bank_groups, p->banks, HBM_BANKS);
     PL_TRY(at_least("organisation.columns", p->columns, p->burst_length, "burst_length", d));
     const uint32_t bytes = pl_hbm_access_bytes(p);
     if (bytes < 16 || bytes > 256)
-        return pl_fail(d, PL_ERANGE, "organisation.burst_length: width %u x burst_length %u makes accesses of %u bytes, allowed 16..256", p->width, p->burst_length, bytes);
+        return pl_fail(d, PL_ERANGE,
+                       "organisation.burst_length: width %u x burst_length %u makes accesses of %u bytes, allowed 16..256",
+                       p->width, p->burst_length, bytes);
     const double made = rate(p, p->burst) / p->stacks, gap = rate(p, p->tccd_s > p->burst ? p->tccd_s : p->burst) / p->stacks;
     if (fabs(made - p->peak_gbs) > 0.01 * p->peak_gbs)
-        return pl_fail(d, PL_ERANGE, "organisation.peak_gbs: found %g GB/s claimed for a stack, allowed %.6g: %u bytes every %u tCK of %g ps on %u x %u pseudo-channels",
+        return pl_fail(d, PL_ERANGE,
+                       "organisation.peak_gbs: found %g GB/s claimed for a stack, allowed %.6g: %u bytes every %u tCK of %g ps "
+                       "on %u x %u pseudo-channels",
                        p->peak_gbs, made, bytes, p->burst, p->clock_ps, p->channels, p->pseudo);
     if (gap < 0.99 * p->peak_gbs)
-        return pl_fail(d, PL_ERANGE, "timing.tccd_s: found %u, allowed at most burst = %u: it would hold a stack to %.6g of %.6g GB/s", p->tccd_s, p->burst, gap, p->peak_gbs);
+        return pl_fail(d, PL_ERANGE,
+                       "timing.tccd_s: found %u, allowed at most burst = %u: it would hold a stack to %.6g of %.6g GB/s",
+                       p->tccd_s, p->burst, gap, p->peak_gbs);
     return PL_OK;
 }
 
@@ -261,18 +280,22 @@ static enum pl_status check_timing(const struct pl_hbm_params *p, struct pl_diag
     PL_TRY(at_least("timing.tccd_l", p->tccd_l, p->tccd_s, "tccd_s", d));
     PL_TRY(at_least("timing.twtr_l", p->twtr_l, p->twtr_s, "twtr_s", d));
     PL_TRY(at_least("timing.trtp_l", p->trtp_l, p->trtp_s, "trtp_s", d));
-    PL_TRY(at_least("timing.trtw", (double)p->trtw + p->tcwl, p->tcl + p->burst, "with tcwl: tcl + burst, or read and write data collide", d));
+    PL_TRY(at_least("timing.trtw", (double)p->trtw + p->tcwl, p->tcl + p->burst,
+                    "with tcwl: tcl + burst, or read and write data collide", d));
     PL_TRY(at_least("timing.trtw", p->trtw, p->burst, "burst", d));
     PL_TRY(at_least("timing.tfaw", p->tfaw, p->trrd_s, "trrd_s", d));
     if (p->refresh == PL_HBM_REFRESH_ALL_BANK)
-        PL_TRY(at_least("refresh.trefi", p->trefi, (double)p->trfc + p->trc + p->trp, "trfc + trc + trp: no time for accesses", d));
+        PL_TRY(at_least("refresh.trefi", p->trefi, (double)p->trfc + p->trc + p->trp, "trfc + trc + trp: no time for accesses",
+                        d));
     if (p->refresh == PL_HBM_REFRESH_PER_BANK) {
         const double cycle = (double)p->trefi_pb * p->bank_groups * p->banks;
         PL_TRY(at_least("refresh.trefi_pb", p->trefi_pb, 2 * p->trrefd, "2 trrefd", d));
-        PL_TRY(at_least("refresh.trefi_pb (times the banks)", cycle, (double)p->trfc_pb + p->trc + p->trp, "trfc_pb + trc + trp: no time for accesses", d));
+        PL_TRY(at_least("refresh.trefi_pb (times the banks)", cycle, (double)p->trfc_pb + p->trc + p->trp,
+                        "trfc_pb + trc + trp: no time for accesses", d));
     }
     if (p->drain_low >= p->drain_high)
-        return pl_fail(d, PL_ERANGE, "controller.drain_low: found %u %%, allowed below drain_high = %u %%", p->drain_low, p->drain_high);
+        return pl_fail(d, PL_ERANGE, "controller.drain_low: found %u %%, allowed below drain_high = %u %%", p->drain_low,
+                       p->drain_high);
     return PL_OK;
 }
 

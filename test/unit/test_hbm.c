@@ -22,8 +22,9 @@ static struct pl_hbm_params small(void)
 {
     struct pl_diag d;
     struct pl_hbm_params p;
-    static const char *const set[] = {"channels=1", "pseudo=1", "peak_gbs=16", "refresh=none", "inject=0", "lat_in=0", "lat_out=0", "tras=34", "trc=48",
-                                      "trcd_wr=12", "trtp_s=4", "trtp_l=5", "trrd_l=6", "tfaw=30", "act_cyc=1", "mapping=ro bg ba co", "hash="};
+    static const char *const set[] = {"channels=1", "pseudo=1", "peak_gbs=16", "refresh=none",        "inject=0", "lat_in=0",
+                                      "lat_out=0",  "tras=34",  "trc=48",      "trcd_wr=12",          "trtp_s=4", "trtp_l=5",
+                                      "trrd_l=6",   "tfaw=30",  "act_cyc=1",   "mapping=ro bg ba co", "hash="};
     OK(pl_hbm_preset("hbm2", &p, &d));
     for (size_t i = 0; i < PL_COUNT(set); i++)
         OK(pl_hbm_set(&p, set[i], &d));
@@ -32,7 +33,8 @@ static struct pl_hbm_params small(void)
 }
 static uint64_t place(const struct pl_hbm_params *p, unsigned row, unsigned group, unsigned bank, unsigned column)
 {
-    return ((((uint64_t)row * p->bank_groups + group) * p->banks + bank) * (p->columns / p->burst_length) + column) * pl_hbm_access_bytes(p);
+    return ((((uint64_t)row * p->bank_groups + group) * p->banks + bank) * (p->columns / p->burst_length) + column) *
+           pl_hbm_access_bytes(p);
 }
 
 /* Submit accesses at given times, run to the end; done[i] is the completion of access i. */
@@ -49,7 +51,8 @@ static void run(const struct pl_hbm_params *p, const struct access *a, size_t n,
     l->n = 0;
     OK(pl_hbm_new(p, &opt, &h, &d));
     for (size_t i = 0; i < n; i++) {
-        const struct pl_hbm_request r = {.addr = a[i].addr, .bytes = pl_hbm_access_bytes(p), .arrival = a[i].arrival, .tag = i, .write = a[i].write};
+        const struct pl_hbm_request r = {
+            .addr = a[i].addr, .bytes = pl_hbm_access_bytes(p), .arrival = a[i].arrival, .tag = i, .write = a[i].write};
         OK(pl_hbm_submit(h, &r, &d));
     }
     size_t got = pl_hbm_advance(h, UINT64_MAX, out, 16);
@@ -83,11 +86,17 @@ TEST(hits_are_paced_by_tccd)
     static struct log l;
     uint64_t done[3];
     /* one bank: tCCD_L = 4; another group, row already open: tCCD_S = 2 */
-    run(&p, (struct access[]){{0, place(&p, 0, 0, 0, 0), false}, {0, place(&p, 0, 0, 0, 1), false}, {0, place(&p, 0, 0, 0, 2), false}}, 3, done, &l);
+    run(&p,
+        (struct access[]){
+            {0, place(&p, 0, 0, 0, 0), false}, {0, place(&p, 0, 0, 0, 1), false}, {0, place(&p, 0, 0, 0, 2), false}},
+        3, done, &l);
     assert_int_equal(done[0], 30);
     assert_int_equal(done[1], 34);
     assert_int_equal(done[2], 38);
-    run(&p, (struct access[]){{0, place(&p, 0, 0, 0, 0), false}, {0, place(&p, 0, 1, 0, 0), false}, {20, place(&p, 0, 0, 0, 1), false}}, 3, done, &l);
+    run(&p,
+        (struct access[]){
+            {0, place(&p, 0, 0, 0, 0), false}, {0, place(&p, 0, 1, 0, 0), false}, {20, place(&p, 0, 0, 0, 1), false}},
+        3, done, &l);
     assert_int_equal(done[0], 30); /* ACT 0, RD 14 */
     assert_int_equal(done[1], 34); /* ACT 4 (tRRD_S), RD 18 */
     assert_int_equal(done[2], 36); /* RD 20: 14 + 4 = 18 by tCCD_L, 18 + 2 by tCCD_S and arrival */
@@ -134,7 +143,8 @@ TEST(turnaround_costs_twtr_and_trtw)
     const struct pl_hbm_params p = small();
     static struct log l;
     uint64_t done[2];
-    /* WR 12; RD of the same group not before 12 + 4 + 2 + tWTR_L 8 = 26; another group: tRCD binds at 4 + 14, then 12 + 6 + 6 = 24 */
+    /* WR 12; RD of the same group not before 12 + 4 + 2 + tWTR_L 8 = 26; another group: tRCD binds at 4 + 14, then 12 + 6 + 6 =
+     * 24 */
     run(&p, (struct access[]){{0, place(&p, 0, 0, 0, 0), true}, {1, place(&p, 0, 0, 0, 1), false}}, 2, done, &l);
     /* the read comes first: reads before writes. ACT 0, RD 14, WR 14 + tRTW 14 */
     assert_int_equal(done[1], 30);
@@ -144,7 +154,10 @@ TEST(turnaround_costs_twtr_and_trtw)
     assert_int_equal(done[1], 26 + 16);
     struct pl_hbm_params q = p;
     q.twtr_s = q.twtr_l = 12;
-    run(&q, (struct access[]){{0, place(&p, 0, 0, 0, 0), true}, {1, place(&p, 0, 1, 0, 1), true}, {17, place(&p, 0, 2, 0, 1), false}}, 3, (uint64_t[3]){0}, &l);
+    run(&q,
+        (struct access[]){
+            {0, place(&p, 0, 0, 0, 0), true}, {1, place(&p, 0, 1, 0, 1), true}, {17, place(&p, 0, 2, 0, 1), false}},
+        3, (uint64_t[3]){0}, &l);
     assert_int_equal(l.c[l.n - 1].op, PL_HBM_RD);
     assert_int_equal(l.c[l.n - 1].time, 34); /* WR 12 and 16; 16 + 4 + 2 + tWTR_S 12; its row is open at 31 */
 }
@@ -287,7 +300,11 @@ TEST(idle_latency_agrees_with_the_references)
         OK(pl_hbm_preset(ref[i].preset, &p, &d));
         OK(pl_hbm_new(&p, NULL, &h, &d));
         for (int k = 0; k < 20000; k++) {
-            OK(pl_hbm_submit(h, &(struct pl_hbm_request){.addr = pl_rng_below(&r, pl_hbm_capacity(&p) / 64) * 64, .bytes = 64, .arrival = pl_hbm_now(h)}, &d));
+            OK(pl_hbm_submit(h,
+                             &(struct pl_hbm_request){.addr = pl_rng_below(&r, pl_hbm_capacity(&p) / 64) * 64,
+                                                      .bytes = 64,
+                                                      .arrival = pl_hbm_now(h)},
+                             &d));
             assert_int_equal(pl_hbm_advance(h, UINT64_MAX, &done, 1), 1);
             assert_int_equal(pl_hbm_now(h), done.done);
         }
@@ -315,8 +332,15 @@ TEST(advancing_in_steps_changes_nothing)
         OK(pl_hbm_new(&p, NULL, &h, &d));
         uint64_t t = 0, got = 0;
         for (unsigned i = 0; i < 400; i++)
-            OK(pl_hbm_submit(h, &(struct pl_hbm_request){.addr = pl_rng_below(&r, 1u << 30), .bytes = 1 + pl_rng_below(&r, 5000), .stride = 8192, .tag = i,
-                                                         .count = 1 + pl_rng_below(&r, 3), .arrival = t += pl_rng_below(&r, 200), .write = i % 3 == 0}, &d));
+            OK(pl_hbm_submit(h,
+                             &(struct pl_hbm_request){.addr = pl_rng_below(&r, 1u << 30),
+                                                      .bytes = 1 + pl_rng_below(&r, 5000),
+                                                      .stride = 8192,
+                                                      .tag = i,
+                                                      .count = 1 + pl_rng_below(&r, 3),
+                                                      .arrival = t += pl_rng_below(&r, 200),
+                                                      .write = i % 3 == 0},
+                             &d));
         hash[k] = 0;
         uint64_t last = 0;
         for (uint64_t until = k == 1 ? 7 : UINT64_MAX; pl_hbm_pending(h); until += k == 1 ? 7 : 0) {
@@ -355,7 +379,8 @@ TEST(idle_time_is_skipped_exactly)
             OK(pl_hbm_new(&p, &(struct pl_hbm_options){.no_closed_form = slow}, &h, &d));
             uint64_t t = 0;
             for (unsigned i = 0; i < 50; i++) {
-                OK(pl_hbm_submit(h, &(struct pl_hbm_request){.addr = i * 4096, .bytes = 256, .arrival = t, .write = i & 1}, &d));
+                OK(pl_hbm_submit(h, &(struct pl_hbm_request){.addr = i * 4096, .bytes = 256, .arrival = t, .write = i & 1},
+                                 &d));
                 assert_int_equal(pl_hbm_advance(h, UINT64_MAX, &done, 1), 1);
                 t = done.done + i * i * 333;
             }
@@ -415,12 +440,16 @@ TEST(bad_requests_are_refused)
     OK(pl_hbm_preset("hbm2", &p, &d));
     OK(pl_hbm_new(&p, NULL, &h, &d));
     REFUSED(PL_ERANGE, "allowed at least one byte", pl_hbm_submit(h, &(struct pl_hbm_request){.addr = 0}, &d));
-    REFUSED(PL_ERANGE, "up to 0x200000000", pl_hbm_submit(h, &(struct pl_hbm_request){.addr = pl_hbm_capacity(&p), .bytes = 1}, &d));
-    REFUSED(PL_ERANGE, "up to 0x200000000", pl_hbm_submit(h, &(struct pl_hbm_request){.bytes = 64, .stride = UINT64_MAX / 2, .count = 4}, &d));
+    REFUSED(PL_ERANGE, "up to 0x200000000",
+            pl_hbm_submit(h, &(struct pl_hbm_request){.addr = pl_hbm_capacity(&p), .bytes = 1}, &d));
+    REFUSED(PL_ERANGE, "up to 0x200000000",
+            pl_hbm_submit(h, &(struct pl_hbm_request){.bytes = 64, .stride = UINT64_MAX / 2, .count = 4}, &d));
     OK(pl_hbm_submit(h, &(struct pl_hbm_request){.bytes = 64, .arrival = 50}, &d));
-    REFUSED(PL_ERANGE, "arrives at 49, allowed from 50", pl_hbm_submit(h, &(struct pl_hbm_request){.bytes = 64, .arrival = 49}, &d));
+    REFUSED(PL_ERANGE, "arrives at 49, allowed from 50",
+            pl_hbm_submit(h, &(struct pl_hbm_request){.bytes = 64, .arrival = 49}, &d));
     assert_int_equal(pl_hbm_advance(h, UINT64_MAX, &done, 1), 1);
-    REFUSED(PL_ERANGE, "arrives at 60, allowed from", pl_hbm_submit(h, &(struct pl_hbm_request){.bytes = 64, .arrival = 60}, &d));
+    REFUSED(PL_ERANGE, "arrives at 60, allowed from",
+            pl_hbm_submit(h, &(struct pl_hbm_request){.bytes = 64, .arrival = 60}, &d));
     while (pl_hbm_room(h))
         OK(pl_hbm_submit(h, &(struct pl_hbm_request){.bytes = 64, .arrival = pl_hbm_now(h)}, &d));
     REFUSED(PL_ENOMEM, "4096 requests", pl_hbm_submit(h, &(struct pl_hbm_request){.bytes = 64, .arrival = pl_hbm_now(h)}, &d));

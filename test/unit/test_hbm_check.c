@@ -24,7 +24,8 @@ static bool random_line(void *ctx, struct pl_hbm_request *r)
     } else {
         s->addr += 64;
     }
-    *r = (struct pl_hbm_request){.addr = s->addr, .bytes = 64, .arrival = s->arrival, .tag = s->i, .write = pl_rng_below(&s->r, 100) < s->write_percent};
+    *r = (struct pl_hbm_request){
+        .addr = s->addr, .bytes = 64, .arrival = s->arrival, .tag = s->i, .write = pl_rng_below(&s->r, 100) < s->write_percent};
     s->i++;
     return true;
 }
@@ -36,7 +37,8 @@ static void count_done(void *ctx, const struct pl_hbm_done *done)
 }
 
 /* Run n random requests; checked by the checker unless `plain`. Everything completes; statistics add up. */
-static uint64_t random_run(const struct pl_hbm_params *p, struct source s, bool plain, bool no_closed_form, struct pl_hbm_stats *st)
+static uint64_t random_run(const struct pl_hbm_params *p, struct source s, bool plain, bool no_closed_form,
+                           struct pl_hbm_stats *st)
 {
     struct pl_diag d;
     struct pl_hbm *h;
@@ -94,7 +96,8 @@ static bool random_params(struct pl_rng *r, struct pl_hbm_params *p)
 {
     struct pl_diag d;
     OK(pl_hbm_preset(pl_hbm_preset_name(pl_rng_below(r, 6)), p, &d));
-    uint32_t *const timing[] = {&p->tcl, &p->tcwl, &p->trcd_rd, &p->trcd_wr, &p->trp, &p->tras, &p->trrd_s, &p->tfaw, &p->twtr_s, &p->twr, &p->trtp_s};
+    uint32_t *const timing[] = {&p->tcl,    &p->tcwl, &p->trcd_rd, &p->trcd_wr, &p->trp,   &p->tras,
+                                &p->trrd_s, &p->tfaw, &p->twtr_s,  &p->twr,     &p->trtp_s};
     for (size_t i = 0; i < PL_COUNT(timing); i++)
         if (pl_rng_below(r, 2))
             *timing[i] = 1 + (uint32_t)pl_rng_below(r, 2 * *timing[i] + 4);
@@ -139,7 +142,10 @@ TEST(random_parameters_pass_the_checker)
         if (!random_params(&r, &p))
             continue;
         legal++;
-        struct source s = {.n = 1500, .write_percent = (unsigned)pl_rng_below(&r, 101), .gap = (unsigned)pl_rng_below(&r, 3) * 400, .burst = (unsigned)pl_rng_below(&r, 3) * 20};
+        struct source s = {.n = 1500,
+                           .write_percent = (unsigned)pl_rng_below(&r, 101),
+                           .gap = (unsigned)pl_rng_below(&r, 3) * 400,
+                           .burst = (unsigned)pl_rng_below(&r, 3) * 20};
         pl_rng_init(&s.r, k);
         const uint64_t checked = random_run(&p, s, false, true, &st), plain = random_run(&p, s, true, false, &again);
         assert_int_equal(checked, plain); /* neither log nor closed form changes a completion */
@@ -152,7 +158,8 @@ TEST(random_parameters_pass_the_checker)
 /* A command of each kind to pseudo-channel 0: the bank is 0 unless the scope of the rule asks for another. */
 static struct pl_hbm_cmd cmd(enum pl_hbm_op op, uint64_t t, unsigned bank)
 {
-    return (struct pl_hbm_cmd){.time = t, .op = (uint8_t)op, .bank = (uint8_t)(op == PL_HBM_PREA || op == PL_HBM_REFAB ? 0 : bank)};
+    return (struct pl_hbm_cmd){
+        .time = t, .op = (uint8_t)op, .bank = (uint8_t)(op == PL_HBM_PREA || op == PL_HBM_REFAB ? 0 : bank)};
 }
 
 /* Break rule `i` by one clock, or just keep it; true if the checker says it is broken. All other history lies far back. */
@@ -220,7 +227,8 @@ TEST(checker_rejects_impossible_states)
     struct pl_hbm_params p;
     OK(pl_hbm_preset("hbm2", &p, &d));
     p.act_cyc = 2;
-#define STATE(...) state_of(&p, (struct pl_hbm_cmd[]){__VA_ARGS__}, sizeof((struct pl_hbm_cmd[]){__VA_ARGS__}) / sizeof(struct pl_hbm_cmd))
+#define STATE(...)                                                                                                             \
+    state_of(&p, (struct pl_hbm_cmd[]){__VA_ARGS__}, sizeof((struct pl_hbm_cmd[]){__VA_ARGS__}) / sizeof(struct pl_hbm_cmd))
     const struct pl_hbm_cmd act = cmd(PL_HBM_ACT, 100, 0);
     struct pl_hbm_cmd other_row = cmd(PL_HBM_RD, 200, 0), far = act;
     other_row.row = 1;

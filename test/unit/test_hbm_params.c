@@ -20,8 +20,8 @@ TEST(presets_have_their_peak)
         double gbs;
         uint64_t bytes;
         uint32_t access;
-    } want[] = {{"hbm2", 256, (uint64_t)8 << 30, 32},      {"hbm2e", 460.8, (uint64_t)16 << 30, 32},
-                {"hbm3", 819.2, (uint64_t)16 << 30, 32},   {"hbm3e", 1228.8, (uint64_t)32 << 30, 32},
+    } want[] = {{"hbm2", 256, (uint64_t)8 << 30, 32},          {"hbm2e", 460.8, (uint64_t)16 << 30, 32},
+                {"hbm3", 819.2, (uint64_t)16 << 30, 32},       {"hbm3e", 1228.8, (uint64_t)32 << 30, 32},
                 {"dramsim3-hbm2", 256, (uint64_t)4 << 30, 64}, {"ramulator2.1-hbm2", 256, (uint64_t)16 << 30, 32}};
     for (size_t i = 0; i < PL_COUNT(want); i++) {
         struct pl_diag d;
