@@ -297,7 +297,8 @@ static void do_pre(struct pl_hbm *h, struct hbm_channel *c, unsigned b, uint64_t
     if (c->pend[c->mode] >> b & 1)
         c->kind[b] = KIND_CONFLICT;
     use_row_bus(h, c, t + 1);
-    c->dirty |= HBM_COL << (b >= h->per_pc);
+    if (c->col[b >= h->per_pc].bank == b)
+        c->dirty |= HBM_COL << (b >= h->per_pc);
     review(h, c, b);
 }
 
@@ -533,6 +534,11 @@ bool hbm_channel_run(struct pl_hbm *h, struct hbm_channel *c, uint64_t until, in
 {
     uint64_t *next_at = &h->next_at[c->index];
     for (;;) {
+        if (c->in_count && c->e[c->in[c->in_head]].seen <= c->now) { /* first at any time */
+            if (admit(h, c) && stop == 0)
+                return stop_at(h, c, c->now);
+            continue;
+        }
         refresh_candidates(h, c);
         const bool act_first = c->act.t < c->pre.t || (c->act.t == c->pre.t && c->act.seq < c->pre.seq);
         const struct hbm_best *row = act_first ? &c->act : &c->pre;
