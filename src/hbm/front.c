@@ -131,17 +131,18 @@ static enum pl_status enqueue(struct pl_hbm *h, const struct pl_hbm_request *r, 
     const uint32_t i = h->free_slot;
     struct hbm_slot *s = &h->slot[i];
     h->free_slot = s->next;
-    *s = (struct hbm_slot){.arrival = arrival,
-                           .accepted = HBM_NEVER,
-                           .seq = h->submitted++,
-                           .tag = r->tag,
-                           .addr = r->addr,
-                           .bytes = r->bytes,
-                           .stride = r->stride,
-                           .pieces = count - 1,
-                           .write = r->write};
+    s->addr = r->addr; /* one by one: clearing the whole costs more than all of this */
+    s->accepted = HBM_NEVER;
+    s->bytes = r->bytes;
+    s->last = 0;
+    s->stride = r->stride;
     s->left = count == 1 ? ((r->addr + r->bytes - 1) >> h->access_shift) - (r->addr >> h->access_shift) + 1
                          : count_accesses(h, r, count);
+    s->tag = r->tag;
+    s->pieces = count - 1;
+    s->arrival = arrival;
+    s->seq = h->submitted++;
+    s->write = r->write;
     start_piece(h, s);
     h->min_arrival = arrival;
     h->fifo[(h->fifo_head + h->fifo_count++) % HBM_PENDING] = i;

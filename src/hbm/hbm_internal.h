@@ -98,12 +98,20 @@ struct hbm_channel {
     struct hbm_entry e[2 * HBM_QUEUE];
 };
 
-struct hbm_slot { /* a pending request */
-    uint64_t arrival, accepted, last, seq, tag;
-    uint64_t left;                        /* accesses not done */
-    uint64_t access, end;                 /* of the piece being handed out */
-    uint64_t addr, bytes, stride, pieces; /* pieces after this one; addr of this one */
-    uint32_t next;                        /* in the completion ring or the free list; n_slots: the last */
+/* A pending request. The fields copied from it stand apart: copied in pairs, their loads would wait for the two stores before. */
+struct hbm_slot {
+    uint64_t addr; /* of the piece being handed out */
+    uint64_t accepted;
+    uint64_t bytes;
+    uint64_t last; /* data so far */
+    uint64_t stride;
+    uint64_t left; /* accesses not done */
+    uint64_t tag;
+    uint64_t pieces; /* after this one */
+    uint64_t arrival;
+    uint64_t seq;
+    uint64_t access, end; /* of the piece being handed out */
+    uint32_t next;        /* in the completion ring or the free list; n_slots: the last */
     bool write;
 };
 

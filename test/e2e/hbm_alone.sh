@@ -1,7 +1,7 @@
 #!/bin/sh
 # The HBM model as a library of its own: compile examples/hbm_stream.c against nothing but plena-hbm.pc, run it, look at its answer.
 set -eu
-src=$1 build=$2 cc=$3
+src=$(realpath "$1") build=$(realpath "$2") cc=$3
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 PKG_CONFIG_PATH=$build/meson-uninstalled
