@@ -40,7 +40,7 @@ static void derive(struct pl_hbm *h)
     h->pc_mask[1] = h->pc_mask[0] << h->per_pc;
     /* lines a ns -> clocks an access, in 1/65536 */
     if (p->inject > 0)
-        h->step_fp = (uint64_t)llround(65536.0 * h->access_bytes * 1000 / (p->inject * 64 * p->clock_ps));
+        h->step = (uint64_t)llround(65536.0 * h->access_bytes * 1000 / (p->inject * 64 * p->clock_ps));
 }
 
 enum pl_status pl_hbm_new(const struct pl_hbm_params *p, const struct pl_hbm_options *opt, struct pl_hbm **out,
@@ -169,7 +169,7 @@ static void pull(struct pl_hbm *h)
         h->source = NULL;
         return;
     }
-    const uint64_t now = h->front_fp >> 16, from = now > h->min_arrival ? now : h->min_arrival;
+    const uint64_t now = h->front_at, from = now > h->min_arrival ? now : h->min_arrival;
     const enum pl_status s = enqueue(h, &r, r.arrival > from ? r.arrival : from, &h->source_why);
     if (s != PL_OK) {
         h->source_status = pl_fail_in(&h->source_why, s, "request %llu", (unsigned long long)h->submitted);
@@ -266,7 +266,7 @@ static void refill(struct pl_hbm *h, uint64_t t)
 /* When the front end can hand out its next access, full queues aside. */
 static uint64_t front_time(const struct pl_hbm *h)
 {
-    const uint64_t t = h->front_fp >> 16;
+    const uint64_t t = h->front_at;
     if (h->n_active || (h->source && !h->fifo_count))
         return t;
     if (!h->fifo_count)
@@ -322,7 +322,9 @@ static void hand_out(struct pl_hbm *h, uint64_t horizon)
             s->accepted = t;
         hbm_channel_push(h, c, loc, s->access, h->active[h->turn], s->write, t + h->p.lat_in);
         h->stats.bytes[s->write] += h->access_bytes;
-        h->front_fp = (h->front_fp > t << 16 ? h->front_fp : t << 16) + h->step_fp;
+        h->front_fraction = (h->front_at < t ? 0 : h->front_fraction) + h->step;
+        h->front_at = t + (h->front_fraction >> 16);
+        h->front_fraction &= 65535;
         step_turn(h, s);
     }
 }
@@ -370,8 +372,10 @@ enum pl_status pl_hbm_run(struct pl_hbm *h, const struct pl_hbm_source *src, str
     struct pl_hbm_done done[64];
     h->source = src;
     h->source_status = PL_OK;
-    if (h->front_fp >> 16 < h->now)
-        h->front_fp = h->now << 16;
+    if (h->front_at < h->now) {
+        h->front_at = h->now;
+        h->front_fraction = 0;
+    }
     for (size_t n = 1; n;) {
         n = pl_hbm_advance(h, HBM_NEVER, done, PL_COUNT(done));
         for (size_t i = 0; i < n && src->done; i++)

@@ -131,7 +131,7 @@ struct pl_hbm {
     struct hbm_channel *ch;
     uint64_t *next_at; /* per channel; HBM_NEVER: nothing waits (its refreshes are caught up later) */
     /* front end */
-    uint64_t front_fp, step_fp; /* clocks << 16: next acceptance, distance */
+    uint64_t front_at, front_fraction, step; /* next acceptance and its fraction, distance; the latter in 1/65536 clocks */
     bool front_blocked;
     uint32_t fifo[HBM_PENDING], fifo_head, fifo_count;
     const struct pl_hbm_source *source; /* NULL: at its end, or none */

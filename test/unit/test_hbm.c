@@ -408,6 +408,9 @@ TEST(idle_time_is_skipped_exactly)
     OK(pl_hbm_submit(h, &(struct pl_hbm_request){.bytes = 64, .arrival = year}, &d));
     assert_int_equal(pl_hbm_advance(h, UINT64_MAX, &done, 1), 1);
     assert_true(done.done > year && done.done < year + 1000);
+    OK(pl_hbm_submit(h, &(struct pl_hbm_request){.bytes = 65536, .arrival = 2 * year}, &d));
+    assert_int_equal(pl_hbm_advance(h, UINT64_MAX, &done, 1), 1);
+    assert_true(done.done > 2 * year && done.done < 2 * year + 1000);
     assert_true(pl_clock_ns() - from < 1000000000u);
     pl_hbm_free(h);
 }
