@@ -34,8 +34,7 @@ static void derive(struct pl_hbm *h)
     h->ref_every = p->refresh == PL_HBM_REFRESH_PER_BANK ? p->trefi_pb : p->trefi;
     h->drain_high = (p->write_queue * p->drain_high + 99) / 100;
     h->drain_low = p->write_queue * p->drain_low / 100;
-    for (unsigned b = 0; b < 2 * HBM_BANKS; b++)
-        h->group[b] = (uint8_t)(b / p->banks);
+    h->group_shift = pl_log2(p->banks);
     h->pc_mask[0] = ((uint64_t)1 << h->per_pc) - 1;
     h->pc_mask[1] = h->pc_mask[0] << h->per_pc;
     /* lines a ns -> clocks an access, in 1/65536 */
@@ -178,12 +177,9 @@ static void pull(struct pl_hbm *h)
 }
 
 /* ---- completions ---- */
-void hbm_finish(struct pl_hbm *h, uint32_t i, uint64_t time)
+void hbm_complete(struct pl_hbm *h, uint32_t i)
 {
     struct hbm_slot *s = &h->slot[i];
-    s->last = s->last > time ? s->last : time;
-    if (--s->left)
-        return;
     const uint32_t at = (uint32_t)(s->last % HBM_RING);
     uint64_t *bits = &h->ring_bits[at / 64];
     h->ring_n++;

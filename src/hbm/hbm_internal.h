@@ -124,7 +124,7 @@ struct pl_hbm {
     /* derived distances */
     uint32_t col_s[2][2], col_l[2][2]; /* [from write][to write]: column to column */
     uint32_t to_pre[2], latency[2], least_latency, ref_every, drain_high, drain_low;
-    uint8_t group[2 * HBM_BANKS]; /* bank of channel -> group of channel */
+    unsigned group_shift; /* bank of channel >> this = group of channel */
     uint64_t pc_mask[2];
     /* time: all events up to `ran` are done; `now` is what the caller knows */
     uint64_t ran, now, min_arrival;
@@ -155,6 +155,14 @@ void hbm_channel_push(struct pl_hbm *h, struct hbm_channel *c, uint64_t loc, uin
                       uint64_t seen);
 /* Run all events up to `until`; or only up to the first that frees an entry of direction `stop` (0, 1), then true. */
 bool hbm_channel_run(struct pl_hbm *h, struct hbm_channel *c, uint64_t until, int stop);
+/* All accesses of a request are done. */
+void hbm_complete(struct pl_hbm *h, uint32_t slot);
 /* One access of a request is done. */
-void hbm_finish(struct pl_hbm *h, uint32_t slot, uint64_t time);
+static inline void hbm_finish(struct pl_hbm *h, uint32_t slot, uint64_t time)
+{
+    struct hbm_slot *s = &h->slot[slot];
+    s->last = s->last > time ? s->last : time;
+    if (!--s->left)
+        hbm_complete(h, slot);
+}
 #endif
