@@ -82,12 +82,12 @@ static inline void offer(struct hbm_best *best, uint64_t t, uint64_t seq, unsign
 
 static inline uint64_t col_time(const struct pl_hbm *h, const struct hbm_channel *c, unsigned dir, unsigned b)
 {
-    return max64(max64(c->col_ok[dir][b], c->grp_col[dir][h->group[b]]), c->pc_col[dir][b >= h->per_pc]);
+    return max64(max64(c->col_ok[dir][b], c->grp_col[dir][b >> h->group_shift]), c->pc_col[dir][b >= h->per_pc]);
 }
 
 static inline uint64_t act_time(const struct pl_hbm *h, const struct hbm_channel *c, unsigned b)
 {
-    return max64(max64(c->act_ok[b], c->grp_act[h->group[b]]), c->pc_act[b >= h->per_pc]);
+    return max64(max64(c->act_ok[b], c->grp_act[b >> h->group_shift]), c->pc_act[b >= h->per_pc]);
 }
 
 static inline void scan_col(const struct pl_hbm *h, struct hbm_channel *c, unsigned pc)
@@ -99,7 +99,7 @@ static inline void scan_col(const struct pl_hbm *h, struct hbm_channel *c, unsig
     for (uint64_t m = c->hit[dir] & h->pc_mask[pc] & ~c->blocked; m; m &= m - 1) {
         const unsigned b = (unsigned)__builtin_ctzll(m);
         const uint64_t key =
-            key_of(max64(max64(c->col_ok[dir][b], c->grp_col[dir][h->group[b]]), floor), floor, c->hit_seq[dir][b]);
+            key_of(max64(max64(c->col_ok[dir][b], c->grp_col[dir][b >> h->group_shift]), floor), floor, c->hit_seq[dir][b]);
         bank = key < best ? b : bank;
         best = key < best ? key : best;
     }
@@ -258,7 +258,8 @@ static inline bool admit(struct pl_hbm *h, struct hbm_channel *c)
         release(c, i, dir);
         return true;
     }
-    if (c->pend[dir] >> b & 1) {
+    bool changed = !(c->pend[dir] >> b & 1); /* what bank b is a candidate for */
+    if (!changed) {
         c->e[c->tail[dir][b]].next = (uint8_t)i;
     } else {
         c->head[dir][b] = (uint8_t)i;
@@ -271,12 +272,14 @@ static inline bool admit(struct pl_hbm *h, struct hbm_channel *c)
         c->hit[dir] |= bit(b);
         c->hit_at[dir][b] = (uint8_t)i;
         c->hit_seq[dir][b] = e->seq;
+        changed = true;
     }
     if (!c->waiting[pc]++)
         c->since[pc] = e->seen;
     c->seen[dir]++;
     choose_mode(h, c);
-    review(h, c, b);
+    if (changed)
+        review(h, c, b);
     return false;
 }
 
@@ -297,13 +300,14 @@ static void do_pre(struct pl_hbm *h, struct hbm_channel *c, unsigned b, uint64_t
     if (c->pend[c->mode] >> b & 1)
         c->kind[b] = KIND_CONFLICT;
     use_row_bus(h, c, t + 1);
-    c->dirty |= HBM_COL << (b >= h->per_pc);
+    if (c->col[b >= h->per_pc].bank == b)
+        c->dirty |= HBM_COL << (b >= h->per_pc);
     review(h, c, b);
 }
 
 static void do_act(struct pl_hbm *h, struct hbm_channel *c, unsigned b, uint64_t t)
 {
-    const unsigned pc = b >= h->per_pc, g = h->group[b];
+    const unsigned pc = b >= h->per_pc, g = b >> h->group_shift;
     c->row[b] = c->e[c->head[c->mode][b]].row;
     EMIT(h, c, PL_HBM_ACT, b, t, c->row[b]);
     c->why[b] = PL_HBM_LOSS_ROW;
@@ -345,7 +349,7 @@ static void account(struct pl_hbm *h, struct hbm_channel *c, unsigned b, unsigne
     enum pl_hbm_loss l = c->last_dir[pc] != dir ? PL_HBM_LOSS_TURN : PL_HBM_LOSS_BUS;
     if (t == c->col_ok[dir][b])
         l = (enum pl_hbm_loss)c->why[b];
-    else if (t == c->grp_col[dir][h->group[b]] && c->last_dir[pc] == dir)
+    else if (t == c->grp_col[dir][b >> h->group_shift] && c->last_dir[pc] == dir)
         l = PL_HBM_LOSS_CCD;
     h->stats.lost_cyc[l] += t - from;
 }
@@ -378,7 +382,7 @@ static inline void take_hit(struct pl_hbm *h, struct hbm_channel *c, unsigned di
 
 static inline void do_col(struct pl_hbm *h, struct hbm_channel *c, unsigned b, uint64_t t)
 {
-    const unsigned dir = c->mode, pc = b >= h->per_pc, g = h->group[b], i = c->hit_at[dir][b];
+    const unsigned dir = c->mode, pc = b >= h->per_pc, g = b >> h->group_shift, i = c->hit_at[dir][b];
     const uint32_t slot = c->e[i].slot;
     EMIT(h, c, dir ? PL_HBM_WR : PL_HBM_RD, b, t, c->row[b]);
     if (t > c->pins_free[pc])
@@ -403,7 +407,8 @@ static inline void do_col(struct pl_hbm *h, struct hbm_channel *c, unsigned b, u
     if (h->p.cmd_buses == 1)
         use_row_bus(h, c, t + 1);
     choose_mode(h, c);
-    review(h, c, b);
+    if (!(c->hit[dir] >> b & 1))
+        review(h, c, b);
     hbm_finish(h, slot, t + h->latency[dir]);
 }
 
@@ -533,6 +538,11 @@ bool hbm_channel_run(struct pl_hbm *h, struct hbm_channel *c, uint64_t until, in
 {
     uint64_t *next_at = &h->next_at[c->index];
     for (;;) {
+        if (c->in_count && c->e[c->in[c->in_head]].seen <= c->now) { /* first at any time */
+            if (admit(h, c) && stop == 0)
+                return stop_at(h, c, c->now);
+            continue;
+        }
         refresh_candidates(h, c);
         const bool act_first = c->act.t < c->pre.t || (c->act.t == c->pre.t && c->act.seq < c->pre.seq);
         const struct hbm_best *row = act_first ? &c->act : &c->pre;

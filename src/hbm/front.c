@@ -34,13 +34,12 @@ static void derive(struct pl_hbm *h)
     h->ref_every = p->refresh == PL_HBM_REFRESH_PER_BANK ? p->trefi_pb : p->trefi;
     h->drain_high = (p->write_queue * p->drain_high + 99) / 100;
     h->drain_low = p->write_queue * p->drain_low / 100;
-    for (unsigned b = 0; b < 2 * HBM_BANKS; b++)
-        h->group[b] = (uint8_t)(b / p->banks);
+    h->group_shift = pl_log2(p->banks);
     h->pc_mask[0] = ((uint64_t)1 << h->per_pc) - 1;
     h->pc_mask[1] = h->pc_mask[0] << h->per_pc;
     /* lines a ns -> clocks an access, in 1/65536 */
     if (p->inject > 0)
-        h->step_fp = (uint64_t)llround(65536.0 * h->access_bytes * 1000 / (p->inject * 64 * p->clock_ps));
+        h->step = (uint64_t)llround(65536.0 * h->access_bytes * 1000 / (p->inject * 64 * p->clock_ps));
 }
 
 enum pl_status pl_hbm_new(const struct pl_hbm_params *p, const struct pl_hbm_options *opt, struct pl_hbm **out,
@@ -131,17 +130,18 @@ static enum pl_status enqueue(struct pl_hbm *h, const struct pl_hbm_request *r, 
     const uint32_t i = h->free_slot;
     struct hbm_slot *s = &h->slot[i];
     h->free_slot = s->next;
-    *s = (struct hbm_slot){.arrival = arrival,
-                           .accepted = HBM_NEVER,
-                           .seq = h->submitted++,
-                           .tag = r->tag,
-                           .addr = r->addr,
-                           .bytes = r->bytes,
-                           .stride = r->stride,
-                           .pieces = count - 1,
-                           .write = r->write};
+    s->addr = r->addr; /* one by one: clearing the whole costs more than all of this */
+    s->accepted = HBM_NEVER;
+    s->bytes = r->bytes;
+    s->last = 0;
+    s->stride = r->stride;
     s->left = count == 1 ? ((r->addr + r->bytes - 1) >> h->access_shift) - (r->addr >> h->access_shift) + 1
                          : count_accesses(h, r, count);
+    s->tag = r->tag;
+    s->pieces = count - 1;
+    s->arrival = arrival;
+    s->seq = h->submitted++;
+    s->write = r->write;
     start_piece(h, s);
     h->min_arrival = arrival;
     h->fifo[(h->fifo_head + h->fifo_count++) % HBM_PENDING] = i;
@@ -168,7 +168,7 @@ static void pull(struct pl_hbm *h)
         h->source = NULL;
         return;
     }
-    const uint64_t now = h->front_fp >> 16, from = now > h->min_arrival ? now : h->min_arrival;
+    const uint64_t now = h->front_at, from = now > h->min_arrival ? now : h->min_arrival;
     const enum pl_status s = enqueue(h, &r, r.arrival > from ? r.arrival : from, &h->source_why);
     if (s != PL_OK) {
         h->source_status = pl_fail_in(&h->source_why, s, "request %llu", (unsigned long long)h->submitted);
@@ -177,12 +177,9 @@ static void pull(struct pl_hbm *h)
 }
 
 /* ---- completions ---- */
-void hbm_finish(struct pl_hbm *h, uint32_t i, uint64_t time)
+void hbm_complete(struct pl_hbm *h, uint32_t i)
 {
     struct hbm_slot *s = &h->slot[i];
-    s->last = s->last > time ? s->last : time;
-    if (--s->left)
-        return;
     const uint32_t at = (uint32_t)(s->last % HBM_RING);
     uint64_t *bits = &h->ring_bits[at / 64];
     h->ring_n++;
@@ -265,7 +262,7 @@ static void refill(struct pl_hbm *h, uint64_t t)
 /* When the front end can hand out its next access, full queues aside. */
 static uint64_t front_time(const struct pl_hbm *h)
 {
-    const uint64_t t = h->front_fp >> 16;
+    const uint64_t t = h->front_at;
     if (h->n_active || (h->source && !h->fifo_count))
         return t;
     if (!h->fifo_count)
@@ -321,7 +318,9 @@ static void hand_out(struct pl_hbm *h, uint64_t horizon)
             s->accepted = t;
         hbm_channel_push(h, c, loc, s->access, h->active[h->turn], s->write, t + h->p.lat_in);
         h->stats.bytes[s->write] += h->access_bytes;
-        h->front_fp = (h->front_fp > t << 16 ? h->front_fp : t << 16) + h->step_fp;
+        h->front_fraction = (h->front_at < t ? 0 : h->front_fraction) + h->step;
+        h->front_at = t + (h->front_fraction >> 16);
+        h->front_fraction &= 65535;
         step_turn(h, s);
     }
 }
@@ -369,8 +368,10 @@ enum pl_status pl_hbm_run(struct pl_hbm *h, const struct pl_hbm_source *src, str
     struct pl_hbm_done done[64];
     h->source = src;
     h->source_status = PL_OK;
-    if (h->front_fp >> 16 < h->now)
-        h->front_fp = h->now << 16;
+    if (h->front_at < h->now) {
+        h->front_at = h->now;
+        h->front_fraction = 0;
+    }
     for (size_t n = 1; n;) {
         n = pl_hbm_advance(h, HBM_NEVER, done, PL_COUNT(done));
         for (size_t i = 0; i < n && src->done; i++)

@@ -98,12 +98,20 @@ struct hbm_channel {
     struct hbm_entry e[2 * HBM_QUEUE];
 };
 
-struct hbm_slot { /* a pending request */
-    uint64_t arrival, accepted, last, seq, tag;
-    uint64_t left;                        /* accesses not done */
-    uint64_t access, end;                 /* of the piece being handed out */
-    uint64_t addr, bytes, stride, pieces; /* pieces after this one; addr of this one */
-    uint32_t next;                        /* in the completion ring or the free list; n_slots: the last */
+/* A pending request. The fields copied from it stand apart: copied in pairs, their loads would wait for the two stores before. */
+struct hbm_slot {
+    uint64_t addr; /* of the piece being handed out */
+    uint64_t accepted;
+    uint64_t bytes;
+    uint64_t last; /* data so far */
+    uint64_t stride;
+    uint64_t left; /* accesses not done */
+    uint64_t tag;
+    uint64_t pieces; /* after this one */
+    uint64_t arrival;
+    uint64_t seq;
+    uint64_t access, end; /* of the piece being handed out */
+    uint32_t next;        /* in the completion ring or the free list; n_slots: the last */
     bool write;
 };
 
@@ -116,14 +124,14 @@ struct pl_hbm {
     /* derived distances */
     uint32_t col_s[2][2], col_l[2][2]; /* [from write][to write]: column to column */
     uint32_t to_pre[2], latency[2], least_latency, ref_every, drain_high, drain_low;
-    uint8_t group[2 * HBM_BANKS]; /* bank of channel -> group of channel */
+    unsigned group_shift; /* bank of channel >> this = group of channel */
     uint64_t pc_mask[2];
     /* time: all events up to `ran` are done; `now` is what the caller knows */
     uint64_t ran, now, min_arrival;
     struct hbm_channel *ch;
     uint64_t *next_at; /* per channel; HBM_NEVER: nothing waits (its refreshes are caught up later) */
     /* front end */
-    uint64_t front_fp, step_fp; /* clocks << 16: next acceptance, distance */
+    uint64_t front_at, front_fraction, step; /* next acceptance and its fraction, distance; the latter in 1/65536 clocks */
     bool front_blocked;
     uint32_t fifo[HBM_PENDING], fifo_head, fifo_count;
     const struct pl_hbm_source *source; /* NULL: at its end, or none */
@@ -147,6 +155,14 @@ void hbm_channel_push(struct pl_hbm *h, struct hbm_channel *c, uint64_t loc, uin
                       uint64_t seen);
 /* Run all events up to `until`; or only up to the first that frees an entry of direction `stop` (0, 1), then true. */
 bool hbm_channel_run(struct pl_hbm *h, struct hbm_channel *c, uint64_t until, int stop);
+/* All accesses of a request are done. */
+void hbm_complete(struct pl_hbm *h, uint32_t slot);
 /* One access of a request is done. */
-void hbm_finish(struct pl_hbm *h, uint32_t slot, uint64_t time);
+static inline void hbm_finish(struct pl_hbm *h, uint32_t slot, uint64_t time)
+{
+    struct hbm_slot *s = &h->slot[slot];
+    s->last = s->last > time ? s->last : time;
+    if (!--s->left)
+        hbm_complete(h, slot);
+}
 #endif

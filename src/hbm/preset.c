@@ -10,7 +10,7 @@
  * tRP + tRCD: from HBM2E on the queues hold 64. */
 #define CORE_NS                                                                                                        \
     "tcl=14ns|trcd_rd=14ns|trcd_wr=12ns|trp=14ns|tras=34ns|trc=48ns|twr=16ns|trtp_s=4ns|trtp_l=5ns|trfc=350ns|trefi=3900ns|"  \
-    "twtr_s=6ns|twtr_l=8ns|tfaw=16ns|trrefd=8ns|lat_in=1|lat_out=1|inject=0|hash=pc^co0 bg^co1 ba^co3|"
+    "twtr_s=6ns|twtr_l=8ns|tfaw=16ns|trrefd=8ns|lat_in=0|lat_out=2|inject=0|hash=pc^co0 bg^co1 ba^co3|"
 
 struct preset {
     const char *name, *doc, *set; /* set: assignments separated by '|' */
@@ -37,7 +37,7 @@ static const struct preset presets[] = {
      "clock_ps=1000|peak_gbs=256|channels=8|pseudo=1|width=128|burst_length=4|columns=64|rows=32768|burst=2|tcl=14|tcwl=4|trcd_rd=14|"
      "trcd_wr=14|trp=14|tras=34|trc=48|trrd_s=4|trrd_l=6|tccd_s=1|tccd_l=2|tfaw=30|twtr_s=6|twtr_l=8|trtw=13|twr=16|trtp_s=4|trtp_l=6|"
      "trfc=260|trefi=3900|trefi_pb=128|act_cyc=1|refresh=all_bank|read_queue=32|write_queue=32|inject=8|mapping=st ro bg ba ch co|"
-     "hash=|lat_in=1|lat_out=1"},
+     "hash=|lat_in=0|lat_out=2"},
     /* reference/hbm.md, second column. tWTR: write to read 13 / 15 as stated there = CWL 4 + burst 2 + 7 / 9. The mapper takes lines to
      * channels first, then MOP4CLXOR inside a channel: pc, bank group and bank are XORed with the bits of the column. */
     {"ramulator2.1-hbm2", "parameters of Ramulator 2.1's HBM2_8Gb, HBM2_2000Mbps, 256 GB/s",

@@ -239,7 +239,7 @@ TEST(hits_may_pass_an_older_access_up_to_the_cap)
 }
 
 /* ---- reference figures of hbm.md ---- */
-static uint64_t sequential(const char *preset, bool stream, double *mean)
+static uint64_t sequential(const char *preset, bool plain, bool stream, double *mean)
 {
     struct pl_diag d;
     struct pl_hbm_params p;
@@ -248,6 +248,10 @@ static uint64_t sequential(const char *preset, bool stream, double *mean)
     struct pl_hbm_stats s;
     enum { N = 1 << 20 };
     OK(pl_hbm_preset(preset, &p, &d));
+    if (plain) {
+        OK(pl_hbm_set(&p, "mapping=ro ba bg pc co[4:1] st ch co[0]", &d));
+        OK(pl_hbm_set(&p, "hash=", &d));
+    }
     OK(pl_hbm_new(&p, NULL, &h, &d));
     if (stream) {
         OK(pl_hbm_submit(h, &(struct pl_hbm_request){.bytes = (uint64_t)N * 64}, &d));
@@ -272,11 +276,13 @@ TEST(sequential_trace_agrees_with_the_references)
     (void)state;
     static const struct {
         const char *preset;
+        bool plain; /* mapping row, bank, column, channel */
         double cycles;
-    } ref[] = {{"dramsim3-hbm2", 284533}, {"ramulator2.1-hbm2", 301329}};
+    } ref[] = {{"dramsim3-hbm2", false, 284533}, {"ramulator2.1-hbm2", false, 301329}, {"ramulator2.1-hbm2", true, 519499}};
     for (size_t i = 0; i < PL_COUNT(ref); i++) {
         double mean;
-        const uint64_t lines = sequential(ref[i].preset, false, &mean), stream = sequential(ref[i].preset, true, &mean);
+        const uint64_t lines = sequential(ref[i].preset, ref[i].plain, false, &mean);
+        const uint64_t stream = sequential(ref[i].preset, ref[i].plain, true, &mean);
         print_message("%s: %llu cycles, reference %.0f\n", ref[i].preset, (unsigned long long)lines, ref[i].cycles);
         assert_int_equal(lines, stream);
         assert_true((double)lines > 0.97 * ref[i].cycles && (double)lines < 1.03 * ref[i].cycles);
@@ -402,6 +408,9 @@ TEST(idle_time_is_skipped_exactly)
     OK(pl_hbm_submit(h, &(struct pl_hbm_request){.bytes = 64, .arrival = year}, &d));
     assert_int_equal(pl_hbm_advance(h, UINT64_MAX, &done, 1), 1);
     assert_true(done.done > year && done.done < year + 1000);
+    OK(pl_hbm_submit(h, &(struct pl_hbm_request){.bytes = 65536, .arrival = 2 * year}, &d));
+    assert_int_equal(pl_hbm_advance(h, UINT64_MAX, &done, 1), 1);
+    assert_true(done.done > 2 * year && done.done < 2 * year + 1000);
     assert_true(pl_clock_ns() - from < 1000000000u);
     pl_hbm_free(h);
 }
