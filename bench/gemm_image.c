@@ -61,9 +61,9 @@ static const char program[] =
     "        S_ADD_INT gp3, gp3, gp14\n"
     "        S_ADDI_INT gp4, gp4, P\n"
     "        C_LOOP_END gp6\n"
+    "        C_FENCE\n"
     "        S_ADDI_INT gp1, gp1, R\n"
     "        C_LOOP_END gp2\n"
-    "        C_FENCE\n"
     "        C_HALT\n";
 
 static enum pl_status code(struct gemm *g, struct pl_diag *d)
