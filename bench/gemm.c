@@ -166,7 +166,7 @@ static enum pl_status one(const struct bench_options *o, const struct pl_arch *a
 /* Both operands of one format; and the formats of the paper's evaluation, 4-bit weights and 8-bit activations. */
 enum pl_status bench_gemm(const struct bench_options *o, struct pl_diag *d)
 {
-    const char *const machines[] = {"paper", getenv("ONLYP")?"paper":"small", o->machine};
+    const char *const machines[] = {"paper", "small", o->machine};
     for (size_t i = 0; i < PL_COUNT(machines); i++) {
         struct pl_arch arch;
         if (i == 2 && (!strcmp(machines[2], machines[0]) || !strcmp(machines[2], machines[1])))

@@ -193,7 +193,7 @@ INLINE void tiles(const struct mm_job *job, const struct stage *c, size_t b, siz
     for (size_t n = 0; n < job->n_terms; n++) {
         const struct pl_mm_term *m = &job->term[n];
         const struct pl_panel *l = m->left, *r = m->right;
-        const size_t count_here = m->n / s->tile, strip = m->j0 / LANES + b;
+        const size_t count_here = m->n >> job->tile_log, strip = m->j0 / LANES + b;
         for (size_t t = first > base ? first - base : 0; t < count_here && base + t < last; t++) {
             const size_t rk = m->rk0 + t * s->tile + sub * s->blen, lk = m->lk0 + t * s->tile + sub * s->blen;
             struct place p = {.right = r->v8 + strip * LANES * r->k + rk * LANES,
@@ -202,7 +202,7 @@ INLINE void tiles(const struct mm_job *job, const struct stage *c, size_t b, siz
             UNROLL for (unsigned y = 0; y < rows; y++) {
                 const size_t at = (m->i0 + i + y) * l->k + lk;
                 p.left[y] = (const int8_t *)l->v8 + at;
-                p.runs[y] = l->runs + at / s->run;
+                p.runs[y] = l->runs + (at >> job->run_log);
             }
             tile_runs(c, &p, rows, mode, a32, a64);
         }

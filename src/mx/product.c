@@ -21,7 +21,8 @@ static size_t tiles_within(const struct pl_mm_spec *s, int bits)
 
 struct mm_job mm_job_of(const struct pl_mm_spec *s, const struct pl_mm_term *term, size_t n_terms)
 {
-    struct mm_job job = {.spec = s, .term = term, .n_terms = n_terms, .skew = term[0].j0 % LANES};
+    struct mm_job job = {.spec = s, .term = term, .n_terms = n_terms, .skew = term[0].j0 % LANES,
+                         .tile_log = pl_log2(s->tile), .run_log = pl_log2(s->run)};
     const int in = (int)(s->ledge.width + s->redge.width + pl_log2(s->run) + s->guard);
     for (size_t i = 0; i < n_terms; i++)
         job.tiles += term[i].n / s->tile;
