@@ -41,7 +41,8 @@ static enum pl_status prepare(struct gemm *g, struct operands *o, uint64_t seed,
 {
     const struct pl_arch *a = g->arch;
     struct pl_rng r;
-    PL_TRY(pl_mm_spec_init(&o->spec, &g->act, &g->weight, false, a->vector_format.elem, a->mlen, a->blen, a->guard, a->acc_bits, d));
+    PL_TRY(pl_mm_spec_init(&o->spec, &g->act, &g->weight, false, a->vector_format.elem, a->mlen, a->blen, a->guard,
+                           a->acc_bits, d));
     o->left = pl_panel_new(&o->spec, false, M, K);
     o->right = pl_panel_new(&o->spec, true, N, K);
     g->x = malloc(sizeof(float) * M * K);

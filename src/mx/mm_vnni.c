@@ -368,7 +368,8 @@ TARGET void mm_bytes_vnni(const struct mm_strip *s, int64_t *m, int64_t *e)
     const struct stage c = stage_of(&spec, true);
     const struct pl_panel *l = s->left, *r = s->right;
     const __m512i even = _mm512_set_epi64(14, 12, 10, 8, 6, 4, 2, 0), odd = _mm512_add_epi64(even, _mm512_set1_epi64(1));
-    const __m512i m0 = _mm512_loadu_si512(m), m1 = _mm512_loadu_si512(m + 8), e0 = _mm512_loadu_si512(e), e1 = _mm512_loadu_si512(e + 8);
+    const __m512i m0 = _mm512_loadu_si512(m), m1 = _mm512_loadu_si512(m + 8);
+    const __m512i e0 = _mm512_loadu_si512(e), e1 = _mm512_loadu_si512(e + 8);
     struct acc64 a = {_mm512_slli_epi64(_mm512_permutex2var_epi64(m0, even, m1), 1),
                       _mm512_slli_epi64(_mm512_permutex2var_epi64(m0, odd, m1), 1),
                       _mm512_or_si512(count(_mm512_permutex2var_epi64(e0, even, e1), 0),
