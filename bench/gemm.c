@@ -41,7 +41,8 @@ static enum pl_status prepare(struct gemm *g, struct operands *o, uint64_t seed,
 {
     const struct pl_arch *a = g->arch;
     struct pl_rng r;
-    PL_TRY(pl_mm_spec_init(&o->spec, &g->act, &g->weight, false, a->vector_format.elem, a->mlen, a->blen, a->guard, a->acc_bits, d));
+    PL_TRY(pl_mm_spec_init(&o->spec, &g->act, &g->weight, false, a->vector_format.elem, a->mlen, a->blen, a->guard,
+                           a->acc_bits, d));
     o->left = pl_panel_new(&o->spec, false, M, K);
     o->right = pl_panel_new(&o->spec, true, N, K);
     g->x = malloc(sizeof(float) * M * K);
@@ -166,7 +167,7 @@ static enum pl_status one(const struct bench_options *o, const struct pl_arch *a
 /* Both operands of one format; and the formats of the paper's evaluation, 4-bit weights and 8-bit activations. */
 enum pl_status bench_gemm(const struct bench_options *o, struct pl_diag *d)
 {
-    const char *const machines[] = {"paper", getenv("ONLYP")?"paper":"small", o->machine};
+    const char *const machines[] = {"paper", "small", o->machine};
     for (size_t i = 0; i < PL_COUNT(machines); i++) {
         struct pl_arch arch;
         if (i == 2 && (!strcmp(machines[2], machines[0]) || !strcmp(machines[2], machines[1])))

@@ -61,9 +61,9 @@ static const char program[] =
     "        S_ADD_INT gp3, gp3, gp14\n"
     "        S_ADDI_INT gp4, gp4, P\n"
     "        C_LOOP_END gp6\n"
+    "        C_FENCE\n"
     "        S_ADDI_INT gp1, gp1, R\n"
     "        C_LOOP_END gp2\n"
-    "        C_FENCE\n"
     "        C_HALT\n";
 
 static enum pl_status code(struct gemm *g, struct pl_diag *d)
@@ -74,10 +74,12 @@ static enum pl_status code(struct gemm *g, struct pl_diag *d)
     while (rows > room)
         rows /= 2;
     if (a->vlen != a->mlen || a->mlen > GEMM_K || rows < a->blen || a->matrix_tiles < GEMM_K / a->mlen)
-        return pl_fail(d, PL_EUNSUPPORTED, "machine %s: bench gemm wants vlen = mlen <= %d, %u rows of x and y in Vector SRAM and %u tiles",
+        return pl_fail(d, PL_EUNSUPPORTED,
+                       "machine %s: bench gemm wants vlen = mlen <= %d, %u rows of x and y in Vector SRAM and %u tiles",
                        a->name, GEMM_K, a->blen, GEMM_K / a->mlen);
-    const char *text = pl_arena_printf(&g->arena, ".equ M, %d\n.equ N, %d\n.equ K, %d\n.equ R, %u\n.equ L, %u\n.equ B, %u\n.equ P, %u\n%s",
-                                       GEMM_M, GEMM_N, GEMM_K, rows, pl_log2(rows), a->blen, a->mlen, program);
+    static const char sizes[] =
+        ".equ M, %d\n.equ N, %d\n.equ K, %d\n.equ R, %u\n.equ L, %u\n.equ B, %u\n.equ P, %u\n%s";
+    const char *text = pl_arena_printf(&g->arena, sizes, GEMM_M, GEMM_N, GEMM_K, rows, pl_log2(rows), a->blen, a->mlen, program);
     const struct pl_source src = {"bench gemm", text, strlen(text)};
     struct pl_asm out;
     PL_TRY(pl_asm_text(&g->arena, &src, &out, d));

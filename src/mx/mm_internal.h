@@ -69,6 +69,8 @@ struct mm_job {
     size_t n_terms, tiles;  /* tiles of all terms together */
     size_t rows, cols, skew; /* the first result is lane `skew` of strip 0 */
     size_t tiles32, tiles64; /* so many accumulate in 32 bits, up to here without a check for growth */
+    bool try32; /* tiles32 is less, but each product fits 32 bits and the sums probably do */
+    unsigned tile_log, run_log;
     unsigned levels32;       /* levels of the tree that fit 32 bits, if tiles32 == tiles */
     float *out;
     size_t ldo;

@@ -26,6 +26,7 @@ bool mm_vnni_here(void)
 
 struct acc32 { /* 16 columns of one row */
     __m512i x, e;
+    __m512i bad; /* watched: the sign is set in lanes whose sum has once left 32 bits */
 };
 struct acc64 { /* even columns in lo, odd columns in hi: the halves of the 64-bit lanes of 16 columns */
     __m512i lo, hi, e;
@@ -86,12 +87,19 @@ INLINE __m512i entering(const struct stage *c, __m512i p, __m512i er, int32_t el
     return _mm512_mask_add_epi32(c->never, _mm512_test_epi32_mask(p, p), er, _mm512_set1_epi32(el));
 }
 
-INLINE void step32(const struct stage *c, struct acc32 *a, __m512i p, __m512i er, int32_t el)
+INLINE void step32(const struct stage *c, struct acc32 *a, __m512i p, __m512i er, int32_t el, bool watched)
 {
     const __m512i d = _mm512_sub_epi32(entering(c, p, er, el), a->e);
     const __m512i mine = _mm512_max_epi32(d, _mm512_setzero_si512()), its = _mm512_sub_epi32(mine, d);
     a->e = _mm512_add_epi32(a->e, mine);
-    a->x = sum32(c, a->x, mine, _mm512_sll_epi32(p, c->up), its);
+    if (!watched) {
+        a->x = sum32(c, a->x, mine, _mm512_sll_epi32(p, c->up), its);
+        return;
+    }
+    const __m512i x = _mm512_srav_epi32(a->x, mine), y = _mm512_srav_epi32(_mm512_sll_epi32(p, c->up), its);
+    const __m512i s = _mm512_add_epi32(_mm512_add_epi32(x, y), c->one);
+    a->bad = _mm512_or_si512(a->bad, _mm512_ternarylogic_epi32(s, x, y, 0x18)); /* s differs from both signs */
+    a->x = _mm512_and_si512(s, c->even);
 }
 
 INLINE __mmask8 grown(const struct stage *c, __m512i x)
@@ -152,7 +160,7 @@ INLINE void products(const struct place *t, unsigned k0, unsigned run, unsigned 
     }
 }
 
-enum mode { IN32, IN64, IN64_CHECKED };
+enum mode { IN32, IN32_WATCHED, IN64, IN64_CHECKED };
 
 INLINE void runs(const struct stage *c, const struct place *t, unsigned run, unsigned rows, enum mode mode,
                  struct acc32 *a32, struct acc64 *a64)
@@ -164,8 +172,8 @@ INLINE void runs(const struct stage *c, const struct place *t, unsigned run, uns
         const __m512i er = _mm512_cvtepi16_epi32(_mm256_load_si256((const __m256i *)(const void *)at));
         UNROLL for (unsigned i = 0; i < rows; i++) {
             const int32_t el = t->runs[i][k0 / run].e;
-            if (mode == IN32)
-                step32(c, &a32[i], p[i], er, el);
+            if (mode == IN32 || mode == IN32_WATCHED)
+                step32(c, &a32[i], p[i], er, el, mode == IN32_WATCHED);
             else
                 step64(c, &a64[i], p[i], er, el, mode == IN64_CHECKED);
         }
@@ -193,7 +201,7 @@ INLINE void tiles(const struct mm_job *job, const struct stage *c, size_t b, siz
     for (size_t n = 0; n < job->n_terms; n++) {
         const struct pl_mm_term *m = &job->term[n];
         const struct pl_panel *l = m->left, *r = m->right;
-        const size_t count_here = m->n / s->tile, strip = m->j0 / LANES + b;
+        const size_t count_here = m->n >> job->tile_log, strip = m->j0 / LANES + b;
         for (size_t t = first > base ? first - base : 0; t < count_here && base + t < last; t++) {
             const size_t rk = m->rk0 + t * s->tile + sub * s->blen, lk = m->lk0 + t * s->tile + sub * s->blen;
             struct place p = {.right = r->v8 + strip * LANES * r->k + rk * LANES,
@@ -202,7 +210,7 @@ INLINE void tiles(const struct mm_job *job, const struct stage *c, size_t b, siz
             UNROLL for (unsigned y = 0; y < rows; y++) {
                 const size_t at = (m->i0 + i + y) * l->k + lk;
                 p.left[y] = (const int8_t *)l->v8 + at;
-                p.runs[y] = l->runs + at / s->run;
+                p.runs[y] = l->runs + (at >> job->run_log);
             }
             tile_runs(c, &p, rows, mode, a32, a64);
         }
@@ -229,7 +237,7 @@ INLINE struct acc32 node32(const struct stage *c, struct acc32 a, struct acc32 b
 {
     const __m512i d = _mm512_sub_epi32(b.e, a.e);
     const __m512i na = _mm512_max_epi32(d, _mm512_setzero_si512()), nb = _mm512_sub_epi32(na, d);
-    const struct acc32 r = {sum32(c, a.x, na, b.x, nb), _mm512_add_epi32(a.e, na)};
+    const struct acc32 r = {sum32(c, a.x, na, b.x, nb), _mm512_add_epi32(a.e, na), a.bad};
     return settle32(c, r);
 }
 
@@ -277,6 +285,24 @@ INLINE void put(const struct mm_job *job, struct acc64 a, size_t b, size_t i)
     memcpy(job->out + i * job->ldo + col, lane + from, n * sizeof *lane);
 }
 
+/* All runs in 32 bits, on trial; false, and a32 as it was, when some sum has left them. Few do in few runs of balanced
+ * products, while the bound of t runs forbids 32 bits from the start. */
+INLINE bool try32(const struct mm_job *job, const struct stage *c, size_t b, size_t sub, size_t i, unsigned rows,
+                  struct acc32 *a32)
+{
+    const __m512i zero = _mm512_setzero_si512();
+    struct acc32 trial[MM_BLOCK] = {{zero, zero, zero}, {zero, zero, zero}, {zero, zero, zero}, {zero, zero, zero}};
+    __m512i bad = zero;
+    tiles(job, c, b, sub, i, rows, IN32_WATCHED, 0, job->tiles, trial, NULL);
+    UNROLL for (unsigned y = 0; y < rows; y++)
+        bad = _mm512_or_si512(bad, trial[y].bad);
+    if (_mm512_movepi32_mask(bad))
+        return false;
+    UNROLL for (unsigned y = 0; y < rows; y++)
+        a32[y] = trial[y];
+    return true;
+}
+
 /* All sub-arrays of `rows` rows against strip b. Sub-arrays meet like the digits of a counter that is counted up: the
  * tree of adjacent pairs, with one waiting node a level. */
 INLINE void block(const struct mm_job *job, size_t b, size_t i, unsigned rows)
@@ -288,10 +314,12 @@ INLINE void block(const struct mm_job *job, size_t b, size_t i, unsigned rows)
     struct acc64 wait64[MAX_LEVELS][MM_BLOCK], a[MM_BLOCK];
     for (size_t sub = 0; sub < subs; sub++) {
         const __m512i zero = _mm512_setzero_si512();
-        struct acc32 a32[MM_BLOCK] = {{zero, zero}, {zero, zero}, {zero, zero}, {zero, zero}};
+        struct acc32 a32[MM_BLOCK] = {{zero, zero, zero}, {zero, zero, zero}, {zero, zero, zero}, {zero, zero, zero}};
         size_t x = sub;
         unsigned level = 0;
-        tiles(job, &c32, b, sub, i, rows, IN32, 0, job->tiles32, a32, NULL);
+        const bool done = job->try32 && try32(job, &c32, b, sub, i, rows, a32);
+        if (!done)
+            tiles(job, &c32, b, sub, i, rows, IN32, 0, job->tiles32, a32, NULL);
         if (only32) {
             UNROLL for (unsigned y = 0; y < rows; y++)
                 a32[y] = settle32(&c32, a32[y]);
@@ -306,13 +334,13 @@ INLINE void block(const struct mm_job *job, size_t b, size_t i, unsigned rows)
         }
         UNROLL for (unsigned y = 0; y < rows; y++)
             a[y] = widen(a32[y]);
-        if (!only32) {
+        if (!only32 && !done) {
             tiles(job, &c64, b, sub, i, rows, IN64, job->tiles32, job->tiles64, NULL, a);
             if (job->tiles64 < job->tiles)
                 tiles(job, &c64, b, sub, i, rows, IN64_CHECKED, job->tiles64, job->tiles, NULL, a);
-            UNROLL for (unsigned y = 0; y < rows; y++)
-                a[y] = settle64(&c64, a[y]);
         }
+        UNROLL for (unsigned y = 0; y < rows; y++)
+            a[y] = settle64(&c64, a[y]);
         for (; x & 1; x >>= 1, level++)
             UNROLL for (unsigned y = 0; y < rows; y++)
                 a[y] = node64(&c64, wait64[level][y], a[y]);
@@ -340,7 +368,8 @@ TARGET void mm_bytes_vnni(const struct mm_strip *s, int64_t *m, int64_t *e)
     const struct stage c = stage_of(&spec, true);
     const struct pl_panel *l = s->left, *r = s->right;
     const __m512i even = _mm512_set_epi64(14, 12, 10, 8, 6, 4, 2, 0), odd = _mm512_add_epi64(even, _mm512_set1_epi64(1));
-    const __m512i m0 = _mm512_loadu_si512(m), m1 = _mm512_loadu_si512(m + 8), e0 = _mm512_loadu_si512(e), e1 = _mm512_loadu_si512(e + 8);
+    const __m512i m0 = _mm512_loadu_si512(m), m1 = _mm512_loadu_si512(m + 8);
+    const __m512i e0 = _mm512_loadu_si512(e), e1 = _mm512_loadu_si512(e + 8);
     struct acc64 a = {_mm512_slli_epi64(_mm512_permutex2var_epi64(m0, even, m1), 1),
                       _mm512_slli_epi64(_mm512_permutex2var_epi64(m0, odd, m1), 1),
                       _mm512_or_si512(count(_mm512_permutex2var_epi64(e0, even, e1), 0),

@@ -62,6 +62,11 @@ uint32_t minifloat_round(struct pl_minifloat f, uint32_t sig, int exp);
  * largest finite of an IEEE-kind format of exponent bias emax. mag > 0. */
 float round_to_format(bool negative, u128 mag, int exp, int man_bits, int emin, int emax);
 
+static inline bool is_bf16(struct pl_minifloat f)
+{
+    return f.exp_bits == 8 && f.man_bits == 7 && f.special == PL_SPECIAL_IEEE;
+}
+
 /* One lane of pl_vec_round for BF16: the hot case. */
 static inline float round_bf16(float x)
 {

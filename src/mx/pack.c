@@ -9,6 +9,13 @@ void pl_pack(unsigned bits, const uint32_t *code, size_t n, uint8_t *bytes)
             bytes[i] = (uint8_t)code[i];
         return;
     }
+    if (bits == 16) {
+        for (size_t i = 0; i < n; i++) {
+            bytes[2 * i] = (uint8_t)code[i];
+            bytes[2 * i + 1] = (uint8_t)(code[i] >> 8);
+        }
+        return;
+    }
     uint32_t acc = 0;
     unsigned have = 0;
     for (size_t i = 0; i < n; i++) {
@@ -29,6 +36,12 @@ void pl_unpack(unsigned bits, const uint8_t *bytes, size_t first, size_t n, uint
     if (bits == 8) {
         for (size_t i = 0; i < n; i++)
             code[i] = bytes[first + i];
+        return;
+    }
+    if (bits == 16) {
+        bytes += 2 * first;
+        for (size_t i = 0; i < n; i++)
+            code[i] = bytes[2 * i] | (uint32_t)bytes[2 * i + 1] << 8;
         return;
     }
     for (size_t i = 0; i < n; i++) {

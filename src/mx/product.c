@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+enum { TRY_RUNS = 8 }; /* an accumulator of so many full-size products seldom leaves 32 bits */
 enum { SMALL = 1 << 22 }; /* multiplications below which threads do not pay */
 
 static size_t umin(size_t a, size_t b)
@@ -21,12 +22,15 @@ static size_t tiles_within(const struct pl_mm_spec *s, int bits)
 
 struct mm_job mm_job_of(const struct pl_mm_spec *s, const struct pl_mm_term *term, size_t n_terms)
 {
-    struct mm_job job = {.spec = s, .term = term, .n_terms = n_terms, .skew = term[0].j0 % LANES};
+    struct mm_job job = {.spec = s, .term = term, .n_terms = n_terms, .skew = term[0].j0 % LANES,
+                         .tile_log = pl_log2(s->tile), .run_log = pl_log2(s->run)};
     const int in = (int)(s->ledge.width + s->redge.width + pl_log2(s->run) + s->guard);
     for (size_t i = 0; i < n_terms; i++)
         job.tiles += term[i].n / s->tile;
     job.tiles64 = umin(job.tiles, tiles_within(s, (int)s->acc_bits - in));
     job.tiles32 = umin(job.tiles64, tiles_within(s, 32 - in));
+    /* The left integers are never -2^(width-1), so |2p| 2^G < 2^(Pw-1+G). */
+    job.try32 = job.tiles32 < job.tiles && in <= 32 && s->acc_bits >= 32 && job.tiles * (s->blen / s->run) <= TRY_RUNS;
     if (job.tiles32 == job.tiles)
         while (job.levels32 < pl_log2(s->tile / s->blen) && job.tiles << (job.levels32 + 1) <= tiles_within(s, 32 - in))
             job.levels32++;

@@ -149,14 +149,22 @@ static bool fast_int_block(const struct pl_format *f, const float *x, size_t n, 
 
 static bool quantise_float(const struct pl_format *f, const float *x, size_t n, uint32_t *code)
 {
-    const bool is_bf16 = f->elem.exp_bits == 8 && f->elem.man_bits == 7;
-    bool sticky = false;
+    uint32_t top = 0; /* largest exponent field */
+    if (is_bf16(f->elem)) {
+        for (size_t i = 0; i < n; i++) {
+            code[i] = float_bits(round_bf16(x[i])) >> 16;
+            const uint32_t e = code[i] & 0x7f80;
+            top = e > top ? e : top;
+        }
+        return top == 0x7f80;
+    }
     for (size_t i = 0; i < n; i++) {
         const float r = pl_vec_round(f->elem, x[i]);
-        sticky |= (float_bits(r) & 0x7f800000) == 0x7f800000;
-        code[i] = (is_bf16 ? float_bits(r) >> 16 : pl_minifloat_encode(f->elem, r, false));
+        const uint32_t e = float_bits(r) & 0x7f800000;
+        top = e > top ? e : top;
+        code[i] = pl_minifloat_encode(f->elem, r, false);
     }
-    return sticky;
+    return top == 0x7f800000;
 }
 
 bool pl_quantise(const struct pl_format *f, const float *x, const int16_t *exp_add, size_t n, uint32_t *code,
@@ -177,6 +185,13 @@ bool pl_quantise(const struct pl_format *f, const float *x, const int16_t *exp_a
 
 void pl_dequantise(const struct pl_format *f, const uint32_t *code, const uint8_t *scale, size_t n, float *out)
 {
+    if (f->kind == PL_FORMAT_FLOAT && is_bf16(f->elem)) {
+        for (size_t i = 0; i < n; i++) {
+            const uint32_t c = code[i] & 0xffff;
+            out[i] = bits_float((c & 0x7fff) > 0x7f80 ? 0x7fc00000 : c << 16);
+        }
+        return;
+    }
     if (f->kind == PL_FORMAT_FLOAT) {
         for (size_t i = 0; i < n; i++)
             out[i] = pl_minifloat_decode(f->elem, code[i]);

@@ -4,11 +4,6 @@
 
 #include <math.h>
 
-static bool is_bf16(struct pl_minifloat f)
-{
-    return f.exp_bits == 8 && f.man_bits == 7;
-}
-
 float round_to_format(bool negative, u128 mag, int exp, int man_bits, int emin, int emax)
 {
     const uint64_t high = (uint64_t)(mag >> 64);

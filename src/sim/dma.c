@@ -26,6 +26,11 @@ static void note_store(struct pl_sim *sim, uint64_t begin, uint64_t end)
 {
     if (begin == end)
         return;
+    struct range *hull = &sim->unfenced_hull;
+    if (!sim->n_unfenced)
+        *hull = (struct range){begin, end};
+    hull->begin = begin < hull->begin ? begin : hull->begin;
+    hull->end = end > hull->end ? end : hull->end;
     struct range *last = sim->n_unfenced ? &sim->unfenced[sim->n_unfenced - 1] : NULL;
     if (last && last->end == begin) {
         last->end = end;
@@ -42,6 +47,8 @@ static void note_store(struct pl_sim *sim, uint64_t begin, uint64_t end)
 
 static enum pl_status check_fenced(struct pl_sim *sim, uint64_t begin, uint64_t end)
 {
+    if (begin >= sim->unfenced_hull.end || end <= sim->unfenced_hull.begin)
+        return PL_OK;
     for (size_t i = 0; i < sim->n_unfenced; i++)
         if (begin < sim->unfenced[i].end && sim->unfenced[i].begin < end)
             return sim_fault(sim, "loads HBM bytes %llu..%llu that a store before the last C_FENCE did not write: missing C_FENCE",

@@ -223,6 +223,7 @@ struct pl_sim {
         uint64_t mat, vec;
     } pending;
     struct range *unfenced; /* stored since the last fence */
+    struct range unfenced_hull; /* holds them all */
     size_t n_unfenced, cap_unfenced;
 
     struct timing t;

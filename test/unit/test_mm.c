@@ -195,6 +195,147 @@ TEST(test_variants)
     assert_true(seen & 1);
 }
 
+/* ---- whole sums against the definition: long K, every way through the kernels ---- */
+enum { SR = 6, SN = 37, SK = 1024 };
+enum mode { SPREAD, GROWING, SPARSE, MODES };
+
+struct stress {
+    struct pl_mm_spec s;
+    struct pl_panel *left, *right;
+    int32_t lv[SR][SK], rv[SN][SK];
+    int16_t le[SR][SK], re[SN][SK];
+};
+
+/* GROWING: sums of one sign that the second half of K takes back, so that what the renormalisations rounded away is all
+ * that is left. */
+static float left_value(struct pl_rng *r, enum mode m, int k)
+{
+    const uint64_t dice = pl_rng_below(r, m == SPARSE ? 4 : 400);
+    const int first = k % (SK / 2);
+    if (m == GROWING)
+        return ldexpf(1.9375f - 0.0625f * (float)(first % 5), first / 64 % 2 ? -(first / 64 + 6) : 0);
+    if (dice == 0)
+        return m == SPARSE ? (float)pl_rng_normal(r) : (float)NAN;
+    if (m == SPARSE || dice == 1)
+        return 0;
+    return (float)ldexp(pl_rng_normal(r), (int)pl_rng_below(r, dice < 40 ? 230 : 12) - (dice < 40 ? 125 : 6));
+}
+
+static void stress_left(struct stress *t, struct pl_rng *r, enum mode m)
+{
+    for (int i = 0; i < SR; i++) {
+        float x[SK];
+        uint32_t code[SK];
+        uint8_t scale[SK];
+        for (int k = 0; k < SK; k++)
+            x[k] = pl_vec_round(t->s.vec, left_value(r, m, k));
+        const bool sticky = pl_panel_set_left(&t->s, t->left, (size_t)i, 0, SK, x, NULL);
+        assert_int_equal(sticky, pl_quantise(&t->s.left, x, NULL, SK, code, scale));
+        pl_edge_decode(&t->s.left, code, scale, SK, t->lv[i], t->le[i]);
+    }
+}
+
+static uint32_t growing_code(const struct pl_format *f, int j, int k)
+{
+    const unsigned bits = pl_format_bits(f);
+    const uint32_t sign = 1u << (bits - 1), c = sign - 1 - (bits > 4 ? (uint32_t)(k % (SK / 2) % 7) : 0);
+    if (j % 7 == 6)
+        return sign; /* the most negative integer, all along */
+    if ((k < SK / 2) == (j % 2))
+        return c;
+    return f->kind == PL_FORMAT_MXINT ? -c & (2 * sign - 1) : c | sign;
+}
+
+/* Any codes under any scales, the unused -2^(b-1) and NaN scales included. */
+static void stress_right(struct stress *t, struct pl_rng *r, enum mode m)
+{
+    const unsigned bits = pl_format_bits(&t->s.right);
+    for (int j = 0; j < SN; j++) {
+        uint32_t code[SK];
+        uint8_t scale[SK], bytes[SK * 4];
+        for (int k = 0; k < SK; k++) {
+            code[k] = (uint32_t)pl_rng_u64(r) & ((1u << bits) - 1);
+            scale[k] = (uint8_t)(pl_rng_below(r, 12) ? 120 + pl_rng_below(r, 8) : pl_rng_below(r, 256));
+            if (m == GROWING)
+                scale[k] = 127, code[k] = growing_code(&t->s.right, j, k);
+            else if (m == SPARSE && pl_rng_below(r, 3))
+                code[k] = 0;
+        }
+        pl_pack(bits, code, SK, bytes);
+        if (j % 3)
+            pl_panel_set_right_packed(&t->s, t->right, (size_t)j, 0, SK, bytes, scale);
+        else
+            pl_panel_set_right(&t->s, t->right, (size_t)j, 0, SK, code, scale);
+        pl_edge_decode(&t->s.right, code, scale, SK, t->rv[j], t->re[j]);
+    }
+}
+
+static size_t stress_compare(const struct stress *t, struct pl_rng *r, const char *what)
+{
+    float out[SR][SN];
+    const size_t i0 = pl_rng_below(r, SR), j0 = pl_rng_below(r, SN), tiles = SK / t->s.tile, cut = pl_rng_below(r, tiles) * t->s.tile;
+    const struct pl_mm_term term[2] = {{t->left, t->right, i0, 0, j0, 0, cut}, {t->left, t->right, i0, cut, j0, cut, SK - cut}};
+    const bool halves = cut > 0;
+    pl_mm_sum(&t->s, halves ? term : term + 1, halves ? 2 : 1, SR - i0, SN - j0, &out[i0][j0], SN);
+    for (size_t i = i0; i < SR; i++)
+        for (size_t j = j0; j < SN; j++) {
+            const float want = pl_dot_ref(&t->s, t->lv[i], t->le[i], t->rv[j], t->re[j], SK);
+            if (memcmp(&want, &out[i][j], 4))
+                fail_msg("%s [%zu][%zu]: %a, reference %a", what, i, j, (double)out[i][j], (double)want);
+        }
+    return (SR - i0) * (SN - j0);
+}
+
+static size_t stress_one(const struct pl_format *a, const struct pl_format *b, unsigned tile, unsigned blen, bool tight, enum mode m,
+                         enum mm_kind kind, struct pl_rng *r)
+{
+    static struct stress t;
+    char what[128];
+    const struct pl_minifloat vec[] = {PL_BF16, PL_FP16, {8, 10, PL_SPECIAL_IEEE}};
+    const struct pl_minifloat v = vec[pl_rng_below(r, 3)];
+    if (pl_mm_spec_init(&t.s, a, b, false, v, tile, blen, 12, 0, &d) != PL_OK)
+        return 0;
+    const unsigned least = t.s.ledge.width + t.s.redge.width + pl_log2(t.s.run) + 12 + 2;
+    if (tight)
+        OK(pl_mm_spec_init(&t.s, a, b, false, v, tile, blen, 12, least, &d));
+    if (kind != MM_WIDE && kind != mm_kind_of(&t.s))
+        return 0;
+    snprintf(what, sizeof what, "kinds %u/%u bits %u x %u, tile %u, blen %u, Aw %u, mode %u, layout %u", a->kind, b->kind,
+             pl_format_bits(a), pl_format_bits(b), tile, blen, t.s.acc_bits, m, kind);
+    t.left = mm_panel_new(&t.s, false, SR, SK, kind);
+    t.right = mm_panel_new(&t.s, true, SN, SK, kind);
+    stress_left(&t, r, m);
+    stress_right(&t, r, m);
+    const size_t n = stress_compare(&t, r, what);
+    pl_panel_free(t.left);
+    pl_panel_free(t.right);
+    return n;
+}
+
+TEST(test_sums)
+{
+    (void)state;
+    static const char *const pair[][2] = {
+        {"mxint8:16", "mxint8:16"}, {"mxint8:16", "mxint4:16"},     {"mxint4:16", "mxint4:16"},      {"mxint8:32", "mxint8:64"},
+        {"mxint4:4", "mxint8:8"},   {"mxint8:4", "mxfp4_e2m1:16"},  {"mxfp4_e2m1:32", "mxint4:8"},   {"mxint8:64:ceil", "mxint3:16"},
+        {"bf16", "mxint8:16"},      {"mxfp8_e4m3:16", "mxint8:16"}, {"mxint8:16", "mxfp6_e2m3:16"}, {"mxint2:16", "mxint2:32"}};
+    static const unsigned shape[][2] = {{16, 4}, {64, 4}, {64, 64}, {256, 8}, {1024, 32}, {512, 16}};
+    struct pl_rng r;
+    size_t n = 0;
+    pl_rng_init(&r, 5);
+    for (size_t p = 0; p < PL_COUNT(pair); p++)
+        for (size_t k = 0; k < PL_COUNT(shape); k++)
+            for (unsigned m = 0; m < 2 * MODES; m++)
+                for (unsigned kind = 0; kind < MM_KINDS; kind++) {
+                    struct pl_format a, b;
+                    OK(pl_format_parse(pair[p][0], &a, &d));
+                    OK(pl_format_parse(pair[p][1], &b, &d));
+                    n += stress_one(&a, &b, shape[k][0], shape[k][1], m / MODES, (enum mode)(m % MODES), (enum mm_kind)kind, &r);
+                }
+    print_message("%zu sums equal the definition\n", n);
+    assert_true(n > 20000);
+}
+
 /* Known sums: exact integers, cancellation, and a term below the guard bits. */
 TEST(test_known_sums)
 {
@@ -231,7 +372,7 @@ TEST(test_refused)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_all_pairs), cmocka_unit_test(test_variants), cmocka_unit_test(test_known_sums),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_all_pairs), cmocka_unit_test(test_variants), cmocka_unit_test(test_sums), cmocka_unit_test(test_known_sums),
                                        cmocka_unit_test(test_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
