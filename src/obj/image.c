@@ -28,12 +28,39 @@ static enum pl_status check_desc(const struct pl_image *img, const struct pl_des
     return PL_OK;
 }
 
+/* Formats of the published H_ instructions, the array and the vector unit: what is there must be usable as it stands. */
+static enum pl_status check_formats(const struct pl_image *img, struct pl_diag *d)
+{
+    const struct {
+        const char *name;
+        const struct pl_format *f;
+    } own[] = {{"weight", &img->weight}, {"act", &img->act}, {"kv", &img->kv}};
+    for (size_t i = 0; i < PL_COUNT(own); i++)
+        if (own[i].f->kind == PL_FORMAT_NONE)
+            return pl_fail(d, PL_EPARSE, "%s: the format is not resolved", own[i].name);
+    const struct pl_minifloat v = img->plan.vec;
+    if (v.special != PL_SPECIAL_IEEE || v.exp_bits < 4 || v.man_bits < 2)
+        return pl_fail(d, PL_EPARSE, "plan: the vector format must be eXmY of the IEEE kind with X >= 4, Y >= 2");
+    return PL_OK;
+}
+
+static enum pl_status check_named(const char *what, const struct pl_named *list, size_t n, struct pl_diag *d)
+{
+    for (size_t i = 0; i < n; i++)
+        if (list[i].value > INT64_MAX)
+            return pl_fail(d, PL_EPARSE, "%s \"%s\": does not fit 63 bits", what, list[i].name);
+    return PL_OK;
+}
+
 enum pl_status pl_image_check(const struct pl_image *img, struct pl_diag *d)
 {
     if (img->n_code > UINT32_MAX / 2 || (img->n_line && img->n_line != img->n_code))
         return pl_fail(d, PL_EPARSE, "%zu code words and %zu line numbers", img->n_code, img->n_line);
     if (img->hbm_bytes > (uint64_t)1 << 48)
         return pl_fail(d, PL_EPARSE, "an HBM extent of %llu bytes", (unsigned long long)img->hbm_bytes);
+    PL_TRY(check_formats(img, d));
+    PL_TRY(check_named("parameter", img->param, img->n_param, d));
+    PL_TRY(check_named("constant", img->constant, img->n_const, d));
     for (size_t i = 0; i < img->n_desc; i++)
         PL_TRY(check_desc(img, &img->desc[i], d));
     uint64_t at = 0;

@@ -6,8 +6,16 @@
 
 struct writer {
     json_t *header;
-    struct pl_buf body; /* blobs, each on a 64-byte boundary */
+    struct pl_buf body;  /* blobs, each on a 64-byte boundary */
+    const char *refused; /* key of the first text that JSON does not take */
+    const char *twice;   /* list in which a name appears twice */
 };
+
+static void put(struct writer *w, json_t *o, const char *key, json_t *value)
+{
+    if (json_object_set_new(o, key, value) != 0 && !w->refused)
+        w->refused = key;
+}
 
 static json_t *format_json(const struct pl_format *f)
 {
@@ -32,12 +40,15 @@ static json_t *blob(struct writer *w, const void *p, size_t bytes)
     return j;
 }
 
-static json_t *named_json(const struct pl_named *list, size_t n)
+static void named(struct writer *w, const char *key, const struct pl_named *list, size_t n)
 {
     json_t *o = json_object();
     for (size_t i = 0; i < n; i++)
-        json_object_set_new(o, list[i].name, number(list[i].value));
-    return o;
+        if (json_object_set_new(o, list[i].name, number(list[i].value)) != 0)
+            w->refused = key;
+    if (json_object_size(o) < n && !w->refused)
+        w->twice = key;
+    put(w, w->header, key, o);
 }
 
 static json_t *plan_json(const struct pl_plan *p)
@@ -60,7 +71,7 @@ static void tensors(struct writer *w, const struct pl_image *img)
     for (size_t i = 0; i < img->n_desc; i++) {
         const struct pl_desc *t = &img->desc[i];
         json_t *o = json_object();
-        json_object_set_new(o, "name", json_string(t->name));
+        put(w, o, "name", json_string(t->name));
         json_object_set_new(o, "format", format_json(&t->format));
 #define X(name) json_object_set_new(o, #name, number(t->name));
         DESC_NUMBERS(X)
@@ -79,17 +90,37 @@ static void tables(struct writer *w, const struct pl_image *img)
     json_object_set_new(h, "fp", blob(w, img->fp, img->n_fp * sizeof *img->fp));
     json_object_set_new(h, "int", blob(w, img->intmem, img->n_int * sizeof *img->intmem));
     json_object_set_new(h, "line", blob(w, img->line, img->n_line * sizeof *img->line));
-    json_object_set_new(h, "entry", named_json(img->entry, img->n_entry));
-    json_object_set_new(h, "param", named_json(img->param, img->n_param));
-    json_object_set_new(h, "constant", named_json(img->constant, img->n_const));
+    named(w, "entry", img->entry, img->n_entry);
+    named(w, "param", img->param, img->n_param);
+    named(w, "constant", img->constant, img->n_const);
     for (size_t i = 0; i < img->n_op; i++)
-        json_array_append_new(ops, json_pack("[I, I, s]", (json_int_t)img->op[i].begin, (json_int_t)img->op[i].end,
-                                             img->op[i].name));
+        if (json_array_append_new(ops, json_pack("[I, I, s]", (json_int_t)img->op[i].begin, (json_int_t)img->op[i].end,
+                                                 img->op[i].name)) != 0)
+            w->refused = "op";
     json_object_set_new(h, "op", ops);
     for (size_t i = 0; i < img->n_segment; i++)
         json_array_append_new(segs, json_pack("[I, o]", (json_int_t)img->segment[i].base,
                                               blob(w, img->segment[i].data, img->segment[i].len)));
     json_object_set_new(h, "segment", segs);
+}
+
+/* Magic, version, header, padding, body. Releases text and body. */
+static enum pl_status write_file(const char *path, char *text, struct pl_buf *body, struct pl_diag *d)
+{
+    struct pl_buf file;
+    pl_buf_init(&file);
+    const uint32_t head[2] = {PL_IMAGE_VERSION, (uint32_t)strlen(text)};
+    static const char zero[64];
+    pl_buf_put(&file, "PLENAIMG", 8);
+    pl_buf_put(&file, head, sizeof head);
+    pl_buf_puts(&file, text);
+    pl_buf_put(&file, zero, pl_round_up(file.len, 64) - file.len);
+    pl_buf_put(&file, body->data, body->len);
+    const enum pl_status s = pl_file_write(path, file.data, file.len, d);
+    free(text);
+    pl_buf_fini(&file);
+    pl_buf_fini(body);
+    return s;
 }
 
 enum pl_status pl_image_save(const struct pl_image *img, const char *path, struct pl_diag *d)
@@ -99,8 +130,8 @@ enum pl_status pl_image_save(const struct pl_image *img, const char *path, struc
     pl_buf_init(&w.body);
     json_object_set_new(w.header, "schema", json_integer(PL_IMAGE_VERSION));
     json_object_set_new(w.header, "program", json_string("plena " PL_VERSION));
-    json_object_set_new(w.header, "machine", json_string(img->machine ? img->machine : ""));
-    json_object_set_new(w.header, "model", json_string(img->model ? img->model : ""));
+    put(&w, w.header, "machine", json_string(img->machine ? img->machine : ""));
+    put(&w, w.header, "model", json_string(img->model ? img->model : ""));
     json_object_set_new(w.header, "plan", plan_json(&img->plan));
     json_object_set_new(w.header, "weight", format_json(&img->weight));
     json_object_set_new(w.header, "act", format_json(&img->act));
@@ -109,24 +140,15 @@ enum pl_status pl_image_save(const struct pl_image *img, const char *path, struc
     tensors(&w, img);
     tables(&w, img);
 
-    char *text = json_dumps(w.header, JSON_COMPACT);
+    char *text = w.refused || w.twice ? NULL : json_dumps(w.header, JSON_COMPACT);
     json_decref(w.header);
-    if (!text) {
+    if (!text)
         pl_buf_fini(&w.body);
+    if (w.refused)
+        return pl_fail(d, PL_EPARSE, "%s: %s: a name is not UTF-8", path, w.refused);
+    if (w.twice)
+        return pl_fail(d, PL_EPARSE, "%s: %s: a name is there twice", path, w.twice);
+    if (!text)
         return pl_fail(d, PL_ENOMEM, "%s: cannot write the header", path);
-    }
-    struct pl_buf file;
-    pl_buf_init(&file);
-    const uint32_t head[2] = {PL_IMAGE_VERSION, (uint32_t)strlen(text)};
-    static const char zero[64];
-    pl_buf_put(&file, "PLENAIMG", 8);
-    pl_buf_put(&file, head, sizeof head);
-    pl_buf_puts(&file, text);
-    pl_buf_put(&file, zero, pl_round_up(file.len, 64) - file.len);
-    pl_buf_put(&file, w.body.data, w.body.len);
-    const enum pl_status s = pl_file_write(path, file.data, file.len, d);
-    free(text);
-    pl_buf_fini(&file);
-    pl_buf_fini(&w.body);
-    return s;
+    return write_file(path, text, &w.body, d);
 }
