@@ -171,6 +171,7 @@ enum pl_status pl_sim_run(struct pl_sim *sim, uint32_t pc, enum pl_sim_stop *sto
         memset(sim->gp, 0, sizeof sim->gp);
         memset(sim->fp, 0, sizeof sim->fp);
         sim->n_loop = 0;
+        sim->pending.valid = false;
         sim->pc = pc;
     }
     while (sim->pc < sim->img->n_code) {
@@ -186,6 +187,10 @@ enum pl_status pl_sim_run(struct pl_sim *sim, uint32_t pc, enum pl_sim_stop *sto
     if (sim->n_loop) {
         sim->pc = sim->loop[sim->n_loop - 1].start;
         return sim_fault(sim, "the program ended inside this loop");
+    }
+    if (sim->pending.valid) {
+        sim->pc = sim->pending.pc;
+        return sim_fault(sim, "a batched product still waits for its write-out");
     }
     *stop = PL_SIM_HALTED;
     return PL_OK;

@@ -47,6 +47,7 @@ struct tile { /* one Matrix SRAM tile: codes and scales as loaded */
 
 struct left_entry { /* a quantised left operand */
     uint64_t addr, version;
+    uint32_t rows;
     const struct pl_mm_spec *spec;
     struct pl_panel *panel;
 };
@@ -109,7 +110,8 @@ struct pl_sim {
     struct accumulator acc_m, acc_v;
     struct { /* a batched product that waits for its write-out */
         bool valid, transposed, vector;
-        uint64_t mat, vec;
+        uint64_t mat, vec, version; /* version: of its operands when it was issued */
+        uint32_t pc;
     } pending;
     struct range *unfenced; /* stored since the last fence */
     size_t n_unfenced, cap_unfenced;
