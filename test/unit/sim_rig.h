@@ -209,4 +209,30 @@ static inline void all_proven(unsigned units)
             fail_msg("%s has no test of its values", i->name);
     }
 }
+/* What a tensor holds: element and scale of one place, straight from the bytes of HBM. */
+struct element {
+    uint32_t code;
+    uint8_t scale;
+};
+
+/* Row, column of tensor `k`; outside of it: zero. */
+static inline struct element element_at(const struct rig *r, unsigned k, uint64_t row, uint64_t col)
+{
+    const struct pl_desc *t = &r->desc[k];
+    struct element e = {0, 0};
+    if (row >= t->rows || col >= t->cols)
+        return e;
+    pl_unpack(pl_format_bits(&t->format), r->hbm + t->elem_base + row * t->elem_stride, (size_t)col, 1, &e.code);
+    if (pl_format_has_scale(&t->format))
+        e.scale = r->hbm[t->scale_base + row * t->scale_stride + col / t->format.block];
+    return e;
+}
+
+static inline float value_at(const struct rig *r, unsigned k, uint64_t row, uint64_t col)
+{
+    const struct element e = element_at(r, k, row, col);
+    float x;
+    pl_dequantise(&r->desc[k].format, &e.code, &e.scale, 1, &x);
+    return x;
+}
 #endif
