@@ -91,7 +91,8 @@ enum pl_status pl_sim_new(const struct pl_arch *arch, const struct pl_image *img
     sim->op_stats = zeroed(img->n_op + 1, sizeof *sim->op_stats);
     sim->stats.op = sim->op_stats;
     sim->stats.n_op = img->n_op + 1;
-    memcpy(sim->fpmem, img->fp, img->n_fp * sizeof *img->fp);
+    if (img->n_fp)
+        memcpy(sim->fpmem, img->fp, img->n_fp * sizeof *img->fp);
     if (img->n_int)
         memcpy(sim->intmem, img->intmem, img->n_int * sizeof *img->intmem);
     sim_timing_init(sim);
