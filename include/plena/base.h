@@ -1,6 +1,7 @@
 /* base.h - status codes, diagnostics, arenas, buffers, files and random numbers for every module.
  *
  * Depends on: nothing of ours.   Threads: no global state; one object, one thread. */
+/* SPDX-License-Identifier: Apache-2.0 */
 #ifndef PLENA_BASE_H
 #define PLENA_BASE_H
 #include <stdarg.h>

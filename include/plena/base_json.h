@@ -1,6 +1,7 @@
 /* base_json.h - jansson with our diagnostics: every failure names the file and the key path.
  *
  * Depends on: base.h, jansson.   Threads: one document, one thread. */
+/* SPDX-License-Identifier: Apache-2.0 */
 #ifndef PLENA_BASE_JSON_H
 #define PLENA_BASE_JSON_H
 #include "plena/base.h"

@@ -2,6 +2,7 @@
  *
  * Depends on: base.h, libyaml.   Threads: one document, one thread.
  * Aliases, anchors, tags and multiple documents are refused; repeated keys are errors. */
+/* SPDX-License-Identifier: Apache-2.0 */
 #ifndef PLENA_BASE_YAML_H
 #define PLENA_BASE_YAML_H
 #include "plena/base.h"

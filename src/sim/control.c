@@ -128,6 +128,9 @@ static enum pl_status begin_loop(struct pl_sim *sim, const struct pl_insn *in, u
         return sim_fault(sim, "more than %u nested loops", sim->arch->loop_depth);
     if (in->rd == 0)
         return sim_fault(sim, "gp0 cannot count a loop");
+    for (unsigned i = 0; i < sim->n_loop; i++)
+        if (sim->loop[i].reg == in->rd)
+            return sim_fault(sim, "gp%u counts an outer loop", in->rd);
     sim->gp[in->rd] = count;
     sim->loop[sim->n_loop++] = (struct loop_frame){sim->pc, in->rd};
     return PL_OK;

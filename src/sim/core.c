@@ -94,7 +94,8 @@ enum pl_status pl_sim_new(const struct pl_arch *arch, const struct pl_image *img
     sim->stats.n_op = img->n_op + 1;
     sim->stats.pc = sim->pc_stats;
     sim->stats.n_pc = img->n_code;
-    memcpy(sim->fpmem, img->fp, img->n_fp * sizeof *img->fp);
+    if (img->n_fp)
+        memcpy(sim->fpmem, img->fp, img->n_fp * sizeof *img->fp);
     if (img->n_int)
         memcpy(sim->intmem, img->intmem, img->n_int * sizeof *img->intmem);
     sim_ff_init(sim);
@@ -224,8 +225,10 @@ static enum pl_status run_to_stop(struct pl_sim *sim, enum pl_sim_stop *stop)
         sim->pc = sim->loop[sim->n_loop - 1].start;
         return sim_fault(sim, "the program ended inside this loop");
     }
-    if (sim->pending.valid)
-        return pl_fail(sim->d, PL_EFAULT, "pc %u: the program ended while a batched product waited for its write-out", sim->pc);
+    if (sim->pending.valid) {
+        sim->pc = sim->pending.pc;
+        return sim_fault(sim, "a batched product still waits for its write-out");
+    }
     *stop = PL_SIM_HALTED;
     return PL_OK;
 }
@@ -255,6 +258,7 @@ enum pl_status pl_sim_run(struct pl_sim *sim, uint32_t pc, enum pl_sim_stop *sto
         memset(sim->gp, 0, sizeof sim->gp);
         memset(sim->fp, 0, sizeof sim->fp);
         sim->n_loop = 0;
+        sim->pending.valid = false;
         sim->pc = pc;
         sim->at_layer = 0;
         sim->in_layer = false;

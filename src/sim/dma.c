@@ -47,7 +47,7 @@ static void note_store(struct pl_sim *sim, uint64_t begin, uint64_t end)
 
 static enum pl_status check_fenced(struct pl_sim *sim, uint64_t begin, uint64_t end)
 {
-    if (begin >= sim->unfenced_hull.end || end <= sim->unfenced_hull.begin)
+    if (begin >= end || begin >= sim->unfenced_hull.end || end <= sim->unfenced_hull.begin)
         return PL_OK;
     for (size_t i = 0; i < sim->n_unfenced; i++)
         if (begin < sim->unfenced[i].end && sim->unfenced[i].begin < end)
@@ -319,6 +319,20 @@ struct published {
     uint32_t dim; /* elements of a row */
 };
 
+/* What holds for all rows of a transfer into or from rows of `lanes`. */
+static enum pl_status check_published(struct pl_sim *sim, const struct pl_insn *in, const struct published *p,
+                                      const char *lanes)
+{
+    if (p->dim % p->format->block)
+        return sim_fault(sim, "blocks of %u do not fit %s = %u", p->format->block, lanes, p->dim);
+    if (pl_format_has_scale(p->format) && sim->scale_reg == 0)
+        return sim_fault(sim, "SCALE is not set");
+    if (sim->areg[in->rs2] > sim->img->hbm_bytes) /* so no sum of addresses goes round */
+        return sim_fault(sim, "a%u = %llu: rows lie outside the image's %llu bytes of HBM", in->rs2,
+                         (unsigned long long)sim->areg[in->rs2], (unsigned long long)sim->img->hbm_bytes);
+    return PL_OK;
+}
+
 static enum pl_status published_row(struct pl_sim *sim, const struct pl_insn *in, const struct published *p, uint32_t j,
                                     struct hbm_row *out)
 {
@@ -331,8 +345,6 @@ static enum pl_status published_row(struct pl_sim *sim, const struct pl_insn *in
     const uint64_t element = byte * 8 / bits;
     if (element % p->format->block)
         return sim_fault(sim, "element %llu does not start a block of %u", (unsigned long long)element, p->format->block);
-    if (pl_format_has_scale(p->format) && sim->scale_reg == 0)
-        return sim_fault(sim, "SCALE is not set");
     *out = (struct hbm_row){.format = p->format, .elem = base + byte,
                             .scale = base + sim->scale_reg + element / p->format->block, .n = p->dim};
     return PL_OK;
@@ -345,6 +357,7 @@ enum pl_status sim_H_PREFETCH_M(struct pl_sim *sim, const struct pl_insn *in, st
     const uint32_t tiles = (sim->arch->prefetch_m_rows + mlen - 1) / mlen;
     uint64_t first = 0;
     struct traffic traffic = {0};
+    PL_TRY(check_published(sim, in, &p, "MLEN"));
     PL_TRY(tile_for_load(sim, sim->gp[in->rd], tiles, t, &first));
     for (uint32_t r = 0; r < tiles * mlen; r++) {
         struct tile *tile = &sim->tile[first + r / mlen];
@@ -367,6 +380,7 @@ enum pl_status sim_H_PREFETCH_V(struct pl_sim *sim, const struct pl_insn *in, st
     uint8_t scale[MAX_ROW];
     uint32_t first, last;
     struct traffic traffic = {0};
+    PL_TRY(check_published(sim, in, &p, "VLEN"));
     PL_TRY(sim_vrow(sim, sim->gp[in->rd], "destination", &first));
     PL_TRY(sim_vrow(sim, sim->gp[in->rd] + (uint64_t)(n - 1) * vlen, "destination", &last));
     t->write = (struct rows){first, n, 1, 1};
@@ -387,6 +401,7 @@ enum pl_status sim_H_STORE_V(struct pl_sim *sim, const struct pl_insn *in, struc
     const struct published p = {in->fn ? &sim->img->kv : &sim->img->act, vlen};
     uint32_t first, last;
     struct traffic traffic = {0};
+    PL_TRY(check_published(sim, in, &p, "VLEN"));
     PL_TRY(sim_vrow(sim, sim->gp[in->rd], "source", &first));
     PL_TRY(sim_vrow(sim, sim->gp[in->rd] + (uint64_t)(n - 1) * vlen, "source", &last));
     t->read[t->n_read++] = (struct rows){first, n, 1, 1};

@@ -481,26 +481,58 @@ static enum pl_status batched_head(struct pl_sim *sim, const struct batched *b, 
     return PL_OK;
 }
 
+/* The operands of a batched product: tile, first lane or row of its head, left rows. */
+static enum pl_status batched_operands(struct pl_sim *sim, const struct batched *b, struct tile **tile, int64_t *index,
+                                       uint32_t *h0, struct rows *left)
+{
+    const struct pl_arch *a = sim->arch;
+    uint64_t offset;
+    PL_TRY(sim_tile_at(sim, b->mat, tile, index, &offset));
+    const uint64_t at = b->transposed ? offset : offset / a->mlen;
+    if (at >= a->mlen || at % a->hlen || (!b->transposed && offset % a->mlen))
+        return sim_fault(sim, "head offset %llu in the tile is not a multiple of HLEN = %u", (unsigned long long)offset,
+                         a->hlen);
+    *h0 = (uint32_t)at;
+    return sim_operand_rows(sim, b->vec, b->rows, 1, left);
+}
+
+/* Rows are written head by head while the left rows are still being read. */
+static enum pl_status check_overlap(struct pl_sim *sim, const struct batched *b, uint32_t n_out)
+{
+    const uint64_t read_end = b->vec + (uint64_t)b->rows * sim->pitch, write_end = b->dst + (uint64_t)n_out * sim->pitch;
+    if (b->vec % sim->pitch == b->dst % sim->pitch && b->vec < write_end && b->dst < read_end)
+        return sim_fault(sim, "the result overlaps the left operand");
+    return PL_OK;
+}
+
 static enum pl_status run_batched(struct pl_sim *sim, const struct batched *b, struct touch *t)
 {
     const struct pl_arch *a = sim->arch;
-    struct tile *tile;
-    uint64_t offset;
-    PL_TRY(sim_tile_at(sim, b->mat, &tile, &t->tile_read, &offset));
-    const uint64_t h0 = b->transposed ? offset : offset / a->mlen;
-    if (h0 >= a->mlen || h0 % a->hlen || (!b->transposed && offset % a->mlen))
-        return sim_fault(sim, "head offset %llu in the tile is not a multiple of HLEN = %u", (unsigned long long)offset,
-                         a->hlen);
+    struct tile *tile = NULL;
+    uint32_t h0 = 0;
     const uint32_t heads = a->mlen / a->hlen;
-    PL_TRY(sim_operand_rows(sim, b->vec, b->rows, 1, &t->read[0]));
+    PL_TRY(batched_operands(sim, b, &tile, &t->tile_read, &h0, &t->read[0]));
     PL_TRY(sim_operand_rows(sim, b->dst, heads * b->rows, 1, &t->write));
+    PL_TRY(check_overlap(sim, b, heads * b->rows));
     t->n_read = 1;
     t->tiles = 1;
     t->macs = (uint64_t)(b->rows == 1 ? a->blen : a->mlen) * a->mlen * a->mlen;
     t->class = b->rows == 1 ? PL_OPC_MV : PL_OPC_BMM;
     t->blocks = (b->rows + a->blen - 1) / a->blen * (a->mlen / a->blen);
     for (uint32_t h = 0; sim->opt.functional && h < heads; h++)
-        PL_TRY(batched_head(sim, b, tile, (uint32_t)h0, h));
+        PL_TRY(batched_head(sim, b, tile, h0, h));
+    return PL_OK;
+}
+
+/* Counts every write to the operands. */
+static enum pl_status operands_version(struct pl_sim *sim, const struct batched *b, uint64_t *out)
+{
+    struct tile *tile = NULL;
+    int64_t index;
+    uint32_t h0;
+    struct rows left;
+    PL_TRY(batched_operands(sim, b, &tile, &index, &h0, &left));
+    *out = rows_version(sim, &left) + tile->generation;
     return PL_OK;
 }
 
@@ -508,15 +540,16 @@ static enum pl_status start_batched(struct pl_sim *sim, const struct pl_insn *in
                                     struct touch *t)
 {
     const uint64_t mat = (uint64_t)sim->gp[in->rs1] + (vector ? sim->gp[in->rd] : 0), vec = sim->gp[in->rs2];
-    if (!vector && in->rd) {
-        const struct batched b = {mat, vec, sim->gp[in->rd], transposed, sim->arch->mlen};
+    const struct batched b = {mat, vec, sim->gp[in->rd], transposed, vector ? 1 : sim->arch->mlen};
+    if (!vector && in->rd)
         return run_batched(sim, &b, t);
-    }
+    PL_TRY(operands_version(sim, &b, &sim->pending.version));
     sim->pending.valid = true;
     sim->pending.transposed = transposed;
     sim->pending.vector = vector;
     sim->pending.mat = mat;
     sim->pending.vec = vec;
+    sim->pending.pc = sim->pc;
     return PL_OK;
 }
 
@@ -547,6 +580,10 @@ static enum pl_status finish_batched(struct pl_sim *sim, const struct pl_insn *i
     sim->pending.valid = false;
     const struct batched b = {sim->pending.mat, sim->pending.vec, (uint64_t)sim->gp[in->rd] + in->imm,
                               sim->pending.transposed, vector ? 1 : sim->arch->mlen};
+    uint64_t version = 0;
+    PL_TRY(operands_version(sim, &b, &version));
+    if (version != sim->pending.version)
+        return sim_fault(sim, "its operands changed before the write-out");
     return run_batched(sim, &b, t);
 }
 

@@ -220,7 +220,8 @@ struct pl_sim {
     uint64_t panel_epoch; /* counts operands laid out anew */
     struct { /* a batched product that waits for its write-out */
         bool valid, transposed, vector;
-        uint64_t mat, vec;
+        uint64_t mat, vec, version; /* version: of its operands when it was issued */
+        uint32_t pc;
     } pending;
     struct range *unfenced; /* stored since the last fence */
     struct range unfenced_hull; /* holds them all */

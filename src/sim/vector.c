@@ -41,6 +41,7 @@ static enum pl_status rows_of(struct pl_sim *sim, const struct pl_insn *in, bool
         t->read[t->n_read++] = (struct rows){row[2], 1, 1, 1};
     }
     t->write = (struct rows){row[0], 1, 1, 1};
+    sim_row_written(sim, row[0]); /* in the timing plane too: a pending product's operands must not change */
     return PL_OK;
 }
 
@@ -54,7 +55,6 @@ static void finish(struct pl_sim *sim, const struct pl_insn *in, const uint32_t 
             if (!lane_active(sim, in, l))
                 result[l] = a[l];
     memcpy(vrow_data(sim, row[0]), result, vlen * sizeof *result);
-    sim_row_written(sim, row[0]);
 }
 
 #define VV(op, cls, fn_)                                                                                               \

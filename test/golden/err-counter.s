@@ -1,0 +1,3 @@
+C_LOOP_START gp1, 2
+S_ADDI_INT gp1, gp1, 1
+C_LOOP_END gp1

@@ -1,0 +1,2 @@
+.equ ZERO, 0
+        li gp1, 4 / ZERO

@@ -1,0 +1,2 @@
+        li gp1, later + missing
+later:

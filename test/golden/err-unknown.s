@@ -1,0 +1,2 @@
+nop
+        V_ADD_VW gp1, gp2, gp3

@@ -1,0 +1,2 @@
+// no tile was loaded
+        M_MM 0, gp0, gp0
