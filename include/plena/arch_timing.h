@@ -10,9 +10,9 @@
 enum pl_op_class {
     PL_OPC_MM,       /* M_MM, M_TMM: one tile operand */
     PL_OPC_MM_WO,    /* M_MM_WO */
-    PL_OPC_BMM,      /* M_BMM, M_BTMM with write-out: rows x cols blocks of BLEN */
-    PL_OPC_MV,       /* M_MV, M_TMV, M_BMV, M_BTMV */
-    PL_OPC_MV_WO,    /* M_MV_WO, M_BMV_WO, M_BMM_WO of a pending product */
+    PL_OPC_BMM,      /* M_B* with its write-out: rows x cols blocks of BLEN */
+    PL_OPC_MV,       /* M_MV, M_TMV */
+    PL_OPC_MV_WO,    /* M_MV_WO */
     PL_OPC_VADD, PL_OPC_VMUL, PL_OPC_VEXP, PL_OPC_VRECI, PL_OPC_VMOVE, /* VMOVE: shift, swap, limit */
     PL_OPC_VSUM, PL_OPC_VMAX, PL_OPC_VSCAN, PL_OPC_VHADAMARD, PL_OPC_VTOPK,
     PL_OPC_SFP, PL_OPC_SEXP, PL_OPC_SDIV, PL_OPC_SMEM, PL_OPC_SMAP, PL_OPC_INT, PL_OPC_IMUL,

@@ -89,7 +89,8 @@ struct pl_sim_events {
 enum { PL_SIM_FORMATS = 16 };
 struct pl_sim_format_use { /* products against right operands of one format, in instructions */
     struct pl_format format;
-    uint64_t matrix, vector, batched; /* BLEN rows against BLEN columns; one row; every head against a whole tile */
+    uint64_t matrix, vector;          /* BLEN rows, or one, against BLEN columns over MLEN or a head's lanes */
+    uint64_t batched, batched_vector; /* MLEN rows, or one, of every head against a whole tile */
 };
 struct pl_sim_layer { /* passes through the code between the image's constants "<entry>.layer_begin" and ".layer_end"; n-th of a run */
     uint64_t cycles, insns, hbm_bytes;

@@ -86,8 +86,9 @@ static json_t *events_json(const struct pl_sim_stats *s)
     for (size_t k = 0; k < s->n_use; k++) {
         char name[48];
         pl_format_name(&s->use[k].format, name);
-        json_array_append_new(formats, json_pack("{s:s, s:I, s:I, s:I}", "right_format", name, "matrix", (json_int_t)s->use[k].matrix,
-                                                 "vector", (json_int_t)s->use[k].vector, "batched", (json_int_t)s->use[k].batched));
+        json_array_append_new(formats, json_pack("{s:s, s:I, s:I, s:I, s:I}", "right_format", name, "matrix", (json_int_t)s->use[k].matrix,
+                                                 "vector", (json_int_t)s->use[k].vector, "batched", (json_int_t)s->use[k].batched,
+                                                 "batched_vector", (json_int_t)s->use[k].batched_vector));
     }
     json_object_set_new(o, "products_by_format", formats);
     return o;

@@ -109,8 +109,10 @@ static enum pl_status begin_load(struct pl_sim *sim, const struct hbm_row *r, ui
         PL_TRY(check_fenced(sim, r->elem, r->elem + pl_format_row_bytes(r->format, r->n)));
         PL_TRY(check_fenced(sim, r->scale, r->scale + scales));
     }
-    if (sim->opt.functional)
+    if (sim->opt.functional && scales) {
         memcpy(scale, sim->hbm + r->scale, scales);
+        sim->stats.sticky_nan |= memchr(scale, 255, scales) != NULL;
+    }
     return PL_OK;
 }
 
@@ -249,6 +251,10 @@ static void to_vsram(struct pl_sim *sim, uint32_t row, const struct pl_format *f
     if (!sim->opt.functional)
         return;
     pl_dequantise(f, code, scale, n, out);
+    for (uint32_t b = 0; pl_format_has_scale(f) && b * f->block < n; b++)
+        if (scale[b] == 255) /* a NaN scale: the block is zero, begin_load has raised the sticky error */
+            for (uint32_t l = b * f->block; l < n && l < (b + 1u) * f->block; l++)
+                out[l] = 0;
     pl_vec_round_n(sim->img->plan.vec, out, n, out);
     memset(out + n, 0, (sim->arch->vlen - n) * sizeof *out);
 }

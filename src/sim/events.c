@@ -30,10 +30,11 @@ static uint64_t stored_bits(const struct pl_format *f, uint64_t n)
 static void matrix_events(struct pl_sim_events *e, const struct geometry *g, const struct pl_sim_format_use *u)
 {
     const uint64_t heads = g->mlen / g->hlen;
-    e->macs += u->matrix * g->blen * g->blen * g->mlen + u->vector * g->blen * g->mlen + u->batched * heads * g->hlen * g->mlen * g->mlen;
+    const uint64_t per_row = heads * g->hlen * g->mlen; /* of a batched product */
+    e->macs += u->matrix * g->blen * g->blen * g->mlen + u->vector * g->blen * g->mlen + (u->batched * g->mlen + u->batched_vector) * per_row;
     e->matrix_read_bits += (u->matrix + u->vector) * stored_bits(&u->format, g->blen * g->mlen) +
-                           u->batched * stored_bits(&u->format, g->mlen * g->mlen);
-    const uint64_t left = u->matrix * g->blen * g->mlen + u->vector * g->mlen + u->batched * g->mlen * g->mlen;
+                           (u->batched + u->batched_vector) * stored_bits(&u->format, g->mlen * g->mlen);
+    const uint64_t left = u->matrix * g->blen * g->mlen + u->vector * g->mlen + (u->batched * g->mlen + u->batched_vector) * g->mlen;
     e->quantised_elements += left;
     e->vector_read_bits += left * g->vec_bits;
 }
@@ -120,7 +121,9 @@ void sim_count_events(struct pl_sim *sim)
     for (size_t k = 0; k < st->n_use; k++) {
         const struct pl_sim_format_use *u = &st->use[k];
         matrix_events(e, &g, u);
-        st->macs += ((u->matrix + u->vector) * g.blen + u->batched * g.mlen * (g.mlen / g.blen)) * g.blen * g.mlen;
+        /* Slots: blocks of BLEN x BLEN results, each BLEN cycles of BLEN x MLEN multipliers. */
+        const uint64_t columns = g.mlen / g.blen;
+        st->macs += (u->matrix + u->vector + (u->batched * columns + u->batched_vector) * columns) * g.blen * g.blen * g.mlen;
     }
     for (unsigned op = 0; op < PL_OP_COUNT; op++) {
         const uint64_t n = st->insns_by_op[op];

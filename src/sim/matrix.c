@@ -274,9 +274,7 @@ static enum pl_status check_offset(struct pl_sim *sim, uint64_t offset, uint32_t
 
 static enum pl_status run_product(struct pl_sim *sim, struct accumulator *a, struct product *p, struct touch *t)
 {
-    const struct pl_arch *arch = sim->arch;
     t->class = p->rows == 1 ? PL_OPC_MV : PL_OPC_MM;
-    t->macs = (uint64_t)arch->blen * arch->blen * arch->mlen;
     t->tiles = 1;
     PL_TRY(sim_operand_rows(sim, p->vec, p->rows, 1, &t->read[0]));
     t->n_read = 1;
@@ -516,8 +514,7 @@ static enum pl_status run_batched(struct pl_sim *sim, const struct batched *b, s
     PL_TRY(check_overlap(sim, b, heads * b->rows));
     t->n_read = 1;
     t->tiles = 1;
-    t->macs = (uint64_t)(b->rows == 1 ? a->blen : a->mlen) * a->mlen * a->mlen;
-    t->class = b->rows == 1 ? PL_OPC_MV : PL_OPC_BMM;
+    t->class = PL_OPC_BMM;
     t->blocks = (b->rows + a->blen - 1) / a->blen * (a->mlen / a->blen);
     for (uint32_t h = 0; sim->opt.functional && h < heads; h++)
         PL_TRY(batched_head(sim, b, tile, h0, h));

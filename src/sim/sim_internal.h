@@ -25,7 +25,6 @@ struct touch {
     struct stream {
         uint64_t addr, bytes, stride, count; /* pieces of bytes, stride apart; count 0: none */
     } stream[2];                       /* elements, scales */
-    uint64_t macs;
 };
 
 /* State shared by units beside registers, rows and tiles: FP and INT SRAM, address registers, control registers. */
@@ -310,7 +309,7 @@ static inline void sim_count_tile_use(struct pl_sim *sim, const struct touch *x)
 {
     struct pl_sim_format_use *u = &sim->stats.use[sim->tile[x->tile_read].use];
     if (x->class == PL_OPC_BMM)
-        u->batched++;
+        *(x->read[0].count == 1 ? &u->batched_vector : &u->batched) += 1;
     else if (x->class == PL_OPC_MV)
         u->vector++;
     else
