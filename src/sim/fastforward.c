@@ -310,7 +310,7 @@ static bool no_transfer_ahead(const struct pl_sim *sim, const struct judge *j, u
         for (unsigned kind = 0; kind < 2; kind++)
             for (int64_t i = j->c[k].lo[kind] < 0 ? 0 : j->c[k].lo[kind]; i <= j->c[k].hi[kind]; i++)
                 if (j->c[k].is_tile ? by_transfer_after(sim, t->tile_write[i], cyc) || by_transfer_after(sim, t->tile_read[i], cyc)
-                                    : by_transfer_after(sim, t->row_write[i], cyc) || by_transfer_after(sim, t->row_read[i], cyc))
+                                    : by_transfer_after(sim, t->row_write[i], cyc) || by_transfer_after(sim, t->row_store[i], cyc))
                     return false;
     return true;
 }
@@ -377,14 +377,18 @@ static void stamps_later(stamp *s, size_t n, uint64_t now, uint64_t by)
         s[i] += stamp_cyc(s[i]) > now ? by << 3 : 0;
 }
 
+/* A pending stamp here is of a transfer long done that nobody has looked at: condition 5. */
+static void raise(stamp *at, stamp v)
+{
+    *at = *at & PENDING || v > *at ? v : *at;
+}
+
 static void mark_rows(stamp *s, const struct rows *p, const struct rows *q, int64_t n, stamp v)
 {
     const int64_t first = q->first + ((int64_t)q->first - p->first) * n;
     for (uint32_t i = 0; i < q->count; i++)
-        for (uint32_t k = 0; k < q->width; k++) {
-            stamp *at = &s[first + i * q->stride + k];
-            *at = v > *at ? v : *at;
-        }
+        for (uint32_t k = 0; k < q->width; k++)
+            raise(&s[first + i * q->stride + k], v);
 }
 
 /* The marks that Q left, n strides on and n T later. */
@@ -401,10 +405,8 @@ static void move_marks(struct pl_sim *sim, uint64_t n, uint64_t period)
         for (unsigned k = 0; k < q->n_read; k++)
             mark_rows(t->row_read, &p->read[k], &q->read[k], (int64_t)n, read);
         mark_rows(t->row_write, &p->write, &q->write, (int64_t)n, end);
-        if (q->tile >= 0) {
-            stamp *at = &t->tile_read[q->tile + (int64_t)(q->tile - p->tile) * (int64_t)n];
-            *at = read > *at ? read : *at;
-        }
+        if (q->tile >= 0)
+            raise(&t->tile_read[q->tile + (int64_t)(q->tile - p->tile) * (int64_t)n], read);
     }
 }
 
@@ -492,26 +494,49 @@ static bool spans_repeat(const struct ff *f)
     return true;
 }
 
+/* A group of passes did not repeat. The loop may still have been filling its pipelines, so the same length is tried twice;
+ * longer groups may repeat where short ones do not; then the loop is left alone for a while. */
+static void try_longer(struct pl_sim *sim)
+{
+    struct ff_hint *h = &sim->ff.hint[sim->ff.loop_pc];
+    if (++h->tries < 2)
+        return;
+    h->tries = 0;
+    if (2 * h->passes <= MOST_PASSES && 8u * h->passes < h->most) {
+        h->passes *= 2;
+    } else {
+        h->passes = 1;
+        give_up(sim, false);
+    }
+}
+
+static void begin_recording(struct pl_sim *sim, uint32_t loop_pc, uint8_t reg)
+{
+    struct ff *f = &sim->ff;
+    struct ff_hint *h = &f->hint[loop_pc];
+    h->most = sim->gp[reg] > h->most ? sim->gp[reg] : h->most;
+    if (h->wait) {
+        h->wait--;
+        return;
+    }
+    if (sim->gp[reg] <= 3u * h->passes)
+        return;
+    f->recording = true;
+    f->loop_pc = loop_pc;
+    f->reg = reg;
+    f->depth = sim->n_loop;
+    f->passes = h->passes;
+    f->left = h->passes;
+    f->phase = 0;
+    f->n = 0;
+    take_state(sim, &f->state[0]);
+}
+
 void sim_ff_back_edge(struct pl_sim *sim, uint32_t loop_pc, uint8_t reg)
 {
     struct ff *f = &sim->ff;
     if (!f->recording) {
-        struct ff_hint *h = &f->hint[loop_pc];
-        if (h->wait) {
-            h->wait--;
-            return;
-        }
-        if (sim->gp[reg] <= 4u * h->passes)
-            return;
-        f->recording = true;
-        f->loop_pc = loop_pc;
-        f->reg = reg;
-        f->depth = sim->n_loop;
-        f->passes = h->passes;
-        f->left = h->passes;
-        f->phase = 0;
-        f->n = 0;
-        take_state(sim, &f->state[0]);
+        begin_recording(sim, loop_pc, reg);
         return;
     }
     if (loop_pc != f->loop_pc || sim->n_loop != f->depth || --f->left)
@@ -520,19 +545,15 @@ void sim_ff_back_edge(struct pl_sim *sim, uint32_t loop_pc, uint8_t reg)
     take_state(sim, &f->state[++f->phase]);
     if (f->phase < 2)
         return;
+    f->recording = false;
     struct judge j = {.passes = passes_ahead(sim, &f->state[1], &f->state[2])};
-    if (j.passes > 0 && spans_repeat(f) && judge(sim, &j)) {
+    if (j.passes <= 0)
+        return; /* nothing ahead, or a transfer ends: no verdict on the loop */
+    if (spans_repeat(f) && judge(sim, &j)) {
         jump(sim, (uint64_t)j.passes);
-        f->recording = false;
-        f->hint[loop_pc].failures = 0;
-        return;
-    }
-    struct ff_hint *h = &f->hint[loop_pc];
-    if (h->passes < MOST_PASSES) { /* longer passes may repeat where short ones do not */
-        h->passes *= 2;
-        f->recording = false;
+        f->hint[loop_pc].failures = f->hint[loop_pc].tries = 0;
     } else {
-        h->passes = 1;
-        give_up(sim, false);
+        try_longer(sim);
+        begin_recording(sim, loop_pc, reg);
     }
 }

@@ -130,7 +130,8 @@ struct memory;
 
 struct timing {
     stamp gp[N_GP], fp[N_FP], shared[SHARED_COUNT];
-    stamp *row_write, *row_read; /* per Vector SRAM row: last write done, last read done */
+    stamp *row_write, *row_read; /* per Vector SRAM row: last write done, last read by an instruction done */
+    stamp *row_store;            /* last read by a store; apart, because it may be pending */
     stamp *tile_write, *tile_read;
     uint64_t free[PL_SIM_UNIT_COUNT]; /* the unit takes the next operation; DMA engines have their ring */
     uint64_t acc_ready;
@@ -179,8 +180,8 @@ struct ff {
     size_t n, cap;
     struct ff_state state[3];
     struct ff_hint {
-        uint8_t passes, failures;
-        uint32_t wait;
+        uint8_t passes, tries, failures;
+        uint32_t wait, most; /* back edges to let go by; the most passes seen ahead */
     } *hint; /* per pc of a loop's begin */
 };
 

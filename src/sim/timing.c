@@ -20,6 +20,7 @@ enum pl_status sim_timing_init(struct pl_sim *sim, struct pl_diag *d)
     struct timing *t = &sim->t;
     t->row_write = stamps(sim->arch->vector_rows);
     t->row_read = stamps(sim->arch->vector_rows);
+    t->row_store = stamps(sim->arch->vector_rows);
     t->tile_write = stamps(sim->arch->matrix_tiles);
     t->tile_read = stamps(sim->arch->matrix_tiles);
     t->next_edge = UINT64_MAX;
@@ -32,6 +33,7 @@ void sim_timing_fini(struct pl_sim *sim)
 {
     free(sim->t.row_write);
     free(sim->t.row_read);
+    free(sim->t.row_store);
     free(sim->t.tile_write);
     free(sim->t.tile_read);
     sim_memory_fini(sim);
@@ -88,15 +90,6 @@ static stamp latest(struct pl_sim *sim, stamp *done, const struct rows *r, uint6
     return m;
 }
 
-static bool any_pending(const stamp *done, const struct rows *r)
-{
-    for (uint32_t i = 0; i < r->count; i++)
-        for (uint32_t k = 0; k < r->width; k++)
-            if (done[r->first + i * r->stride + k] & PENDING)
-                return true;
-    return false;
-}
-
 /* A pending stamp is above all others and takes their place: what it replaces has been waited for. */
 static void mark(stamp *done, const struct rows *r, stamp s)
 {
@@ -118,9 +111,17 @@ static void wait_registers(struct pl_sim *sim, const struct decoded *dec, struct
         wait_for(sim, w, t->shared[__builtin_ctz(m)]);
 }
 
-/* A new write must end after older writes and reads of the same place. */
-static void wait_overtake(struct issue *w, stamp older, uint64_t result_cyc)
+static bool is_dma(unsigned unit)
 {
+    return unit >= PL_SIM_LOAD_M && unit <= PL_SIM_STORE;
+}
+
+/* A new write must end after older writes and reads of the same place; with the bank-accurate HBM it begins after those of
+ * a transfer, so that HBM time never runs ahead of the front end. */
+static void wait_overtake(const struct timing *t, struct issue *w, stamp older, uint64_t result_cyc)
+{
+    if (t->memory && is_dma(older & 7))
+        result_cyc = 0;
     if (stamp_cyc(older) >= result_cyc)
         wait_until(w, stamp_cyc(older) - result_cyc + 1, PL_SIM_REUSE_CAUSE);
 }
@@ -131,8 +132,9 @@ static void wait_memories(struct pl_sim *sim, const struct touch *x, uint64_t re
     for (unsigned i = 0; i < x->n_read; i++)
         wait_for(sim, w, latest(sim, t->row_write, &x->read[i], w->at));
     if (x->write.count) {
-        wait_overtake(w, latest(sim, t->row_write, &x->write, w->at), result_cyc);
-        wait_overtake(w, latest(sim, t->row_read, &x->write, w->at), result_cyc);
+        wait_overtake(t, w, latest(sim, t->row_write, &x->write, w->at), result_cyc);
+        wait_overtake(t, w, latest(sim, t->row_read, &x->write, w->at), result_cyc);
+        wait_overtake(t, w, latest(sim, t->row_store, &x->write, w->at), result_cyc);
     }
     if (x->tile_read != NO_TILE)
         wait_for(sim, w, known(sim, &t->tile_write[x->tile_read], w->at));
@@ -140,11 +142,6 @@ static void wait_memories(struct pl_sim *sim, const struct touch *x, uint64_t re
         wait_until(w, stamp_cyc(t->tile_read[x->tile_write + i]), PL_SIM_REUSE_CAUSE);
         wait_until(w, stamp_cyc(known(sim, &t->tile_write[x->tile_write + i], w->at)), PL_SIM_REUSE_CAUSE);
     }
-}
-
-static bool is_dma(unsigned unit)
-{
-    return unit >= PL_SIM_LOAD_M && unit <= PL_SIM_STORE;
 }
 
 /* Transfers and write-outs wait for their places in a queue of their unit, while the front end goes on. */
@@ -165,20 +162,27 @@ static void wait_unit(struct pl_sim *sim, unsigned unit, struct issue *w)
     }
 }
 
-/* A queued operation on a place of a transfer whose end is not known: the front end waits for that end. */
-static void wait_pending(struct pl_sim *sim, const struct touch *x, struct issue *w)
+/* With the bank-accurate HBM, a queued operation on places of a transfer cannot be given its time before that transfer has
+ * ended: the front end waits for it, whether or not the end has been found already. */
+static void wait_transfers_of(struct pl_sim *sim, stamp *done, const struct rows *r, struct issue *w)
+{
+    for (uint32_t i = 0; i < r->count; i++)
+        for (uint32_t k = 0; k < r->width; k++) {
+            stamp *s = &done[r->first + i * r->stride + k];
+            if (is_dma(*s & 7) && *s > stamp_of(w->at, PL_SIM_MATRIX))
+                wait_for(sim, w, known(sim, s, w->at));
+        }
+}
+
+static void wait_transfers(struct pl_sim *sim, const struct touch *x, struct issue *w)
 {
     struct timing *t = &sim->t;
     for (unsigned i = 0; i < x->n_read; i++)
-        if (any_pending(t->row_write, &x->read[i]))
-            wait_for(sim, w, latest(sim, t->row_write, &x->read[i], w->at));
-    if (any_pending(t->row_write, &x->write))
-        wait_for(sim, w, latest(sim, t->row_write, &x->write, w->at));
-    if (any_pending(t->row_read, &x->write))
-        wait_for(sim, w, latest(sim, t->row_read, &x->write, w->at));
+        wait_transfers_of(sim, t->row_write, &x->read[i], w);
+    wait_transfers_of(sim, t->row_write, &x->write, w);
+    wait_transfers_of(sim, t->row_store, &x->write, w);
     for (uint32_t i = 0; x->tile_write != NO_TILE && i < x->tiles; i++)
-        if (t->tile_write[x->tile_write + i] & PENDING)
-            wait_for(sim, w, t->tile_write[x->tile_write + i]);
+        wait_for(sim, w, known(sim, &t->tile_write[x->tile_write + i], w->at));
 }
 
 /* ---- what it occupies ---- */
@@ -195,7 +199,7 @@ static void mark_registers(struct timing *t, const struct decoded *dec, stamp s)
 static void mark_memories(struct timing *t, const struct touch *x, stamp read_done, stamp end)
 {
     for (unsigned i = 0; i < x->n_read; i++)
-        mark(t->row_read, &x->read[i], read_done);
+        mark((read_done & 7) == PL_SIM_STORE ? t->row_store : t->row_read, &x->read[i], read_done);
     if (x->write.count)
         mark(t->row_write, &x->write, end);
     if (x->tile_read != NO_TILE && t->tile_read[x->tile_read] < read_done)
@@ -282,8 +286,8 @@ void sim_timing_step(struct pl_sim *sim, const struct decoded *dec, const struct
     wait_unit(sim, dec->unit, &w);
     if (!is_queued(dec->unit))
         wait_memories(sim, x, lat.result_cyc, &w);
-    else if (sim_memory_pending(sim))
-        wait_pending(sim, x, &w);
+    else if (t->memory)
+        wait_transfers(sim, x, &w);
     if (dec->in.op == PL_C_FENCE)
         wait_until(&w, sim_memory_all(sim, w.at), PL_SIM_FENCE_CAUSE);
     t->step.stall = w.at - t->issue;
