@@ -167,7 +167,8 @@ static enum pl_status one(struct pl_sim *sim)
 {
     const uint32_t pc = sim->pc;
     const struct decoded *dec = &sim->code[pc];
-    struct touch t = {.class = PL_OPC_CTL, .tile_read = NO_TILE, .tile_write = NO_TILE};
+    struct touch t;
+    touch_nothing(&t);
     if (dec->mark)
         layer_edge(sim, dec->mark);
     if (!dec->valid)

@@ -165,6 +165,60 @@ static struct hbm_row desc_row(const struct pl_desc *t, uint64_t row, uint32_t c
     return r;
 }
 
+/* ---- rows of a descriptor without their data: what begin_load finds row by row, by arithmetic ---- */
+/* Bytes of the bursts of n pieces. */
+static uint64_t bursts_of_pieces(const struct pl_sim *sim, const struct stream *s, uint64_t n)
+{
+    const uint64_t b = sim->arch->hbm_burst;
+    uint64_t last = 0;
+    if (s->bytes == s->stride)
+        return bursts(sim, s->addr, s->addr + n * s->bytes, &last);
+    uint64_t sum = bursts(sim, s->addr, s->addr + s->bytes, &last);
+    if (s->stride % b == 0 && (s->addr + s->stride) / b * b >= last)
+        return n * sum;
+    for (uint64_t i = 1; i < n; i++)
+        sum += bursts(sim, s->addr + i * s->stride, s->addr + i * s->stride + s->bytes, &last);
+    return sum;
+}
+
+/* n pieces as one stream; they lie in the image, apart from what waits for a fence. */
+static bool pieces_in_order(const struct pl_sim *sim, const struct stream *s, uint64_t n)
+{
+    const uint64_t size = sim->img->hbm_bytes, reach = (n - 1) * s->stride + s->bytes; /* n <= MLEN, 32-bit strides */
+    const struct range *hull = &sim->unfenced_hull;
+    if (s->addr > size || reach > size - s->addr)
+        return false;
+    return !sim->n_unfenced || s->addr >= hull->end || s->addr + reach <= hull->begin;
+}
+
+static struct stream joined(struct stream s, uint64_t n)
+{
+    if (!s.bytes)
+        return (struct stream){0};
+    if (s.bytes == s.stride || n == 1)
+        return (struct stream){s.addr, n * s.bytes, 0, 1};
+    s.count = n;
+    return s;
+}
+
+/* Load `width` columns of up to n rows of t. False: the rows have to be looked at one by one. */
+static bool load_without_data(const struct pl_sim *sim, const struct pl_desc *t, uint64_t row, uint32_t col, uint32_t n,
+                              struct traffic *out)
+{
+    const struct hbm_row first = desc_row(t, row, col, n);
+    if (!first.n)
+        return true;
+    const uint64_t rows = t->rows - row < n ? t->rows - row : n;
+    const struct stream elem = {first.elem, pl_format_row_bytes(&t->format, first.n), t->elem_stride, 1};
+    const struct stream scale = {first.scale, pl_format_row_scales(&t->format, first.n), t->scale_stride, 1};
+    if (!pieces_in_order(sim, &elem, rows) || (scale.bytes && !pieces_in_order(sim, &scale, rows)))
+        return false;
+    out->bytes = bursts_of_pieces(sim, &elem, rows) + bursts_of_pieces(sim, &scale, rows);
+    out->stream[0] = joined(elem, rows);
+    out->stream[1] = joined(scale, rows);
+    return true;
+}
+
 static enum pl_status tile_for_load(struct pl_sim *sim, uint64_t addr, uint32_t n, struct touch *t, uint64_t *first)
 {
     const uint64_t size = (uint64_t)sim->arch->mlen * sim->arch->mlen;
@@ -234,10 +288,12 @@ enum pl_status sim_H_LOAD_M(struct pl_sim *sim, const struct pl_insn *in, struct
         return sim_fault(sim, "tensor %s: blocks of %u do not fit MLEN = %u", desc->name, desc->format.block, mlen);
     struct tile *tile = &sim->tile[first];
     prepare_tile(sim, tile, &desc->format);
-    for (uint32_t i = 0; i < mlen; i++) {
-        const struct hbm_row r = desc_row(desc, (uint64_t)sim->gp[in->rs1] + i, sim->gp[in->rs3], mlen);
-        PL_TRY(load_tile_row(sim, tile, i, &r, &traffic));
-    }
+    const uint64_t row = sim->gp[in->rs1];
+    if (sim->opt.functional || !load_without_data(sim, desc, row, sim->gp[in->rs3], mlen, &traffic))
+        for (uint32_t i = 0; i < mlen; i++) {
+            const struct hbm_row r = desc_row(desc, row + i, sim->gp[in->rs3], mlen);
+            PL_TRY(load_tile_row(sim, tile, i, &r, &traffic));
+        }
     t->hbm_read = traffic.bytes;
     memcpy(t->stream, traffic.stream, sizeof t->stream);
     return PL_OK;

@@ -310,7 +310,8 @@ static bool no_transfer_ahead(const struct pl_sim *sim, const struct judge *j, u
         for (unsigned kind = 0; kind < 2; kind++)
             for (int64_t i = j->c[k].lo[kind] < 0 ? 0 : j->c[k].lo[kind]; i <= j->c[k].hi[kind]; i++)
                 if (j->c[k].is_tile ? by_transfer_after(sim, t->tile_write[i], cyc) || by_transfer_after(sim, t->tile_read[i], cyc)
-                                    : by_transfer_after(sim, t->row_write[i], cyc) || by_transfer_after(sim, t->row_store[i], cyc))
+                                    : by_transfer_after(sim, sim_marks_row(&t->row_write, (uint32_t)i), cyc) ||
+                                          by_transfer_after(sim, sim_marks_row(&t->row_store, (uint32_t)i), cyc))
                     return false;
     return true;
 }
@@ -383,12 +384,11 @@ static void raise(stamp *at, stamp v)
     *at = *at & PENDING || v > *at ? v : *at;
 }
 
-static void mark_rows(stamp *s, const struct rows *p, const struct rows *q, int64_t n, stamp v)
+static void mark_rows(struct marks *m, const struct rows *p, const struct rows *q, int64_t n, stamp v)
 {
-    const int64_t first = q->first + ((int64_t)q->first - p->first) * n;
-    for (uint32_t i = 0; i < q->count; i++)
-        for (uint32_t k = 0; k < q->width; k++)
-            raise(&s[first + i * q->stride + k], v);
+    uint32_t first = (uint32_t)(q->first + ((int64_t)q->first - p->first) * n);
+    for (uint32_t i = 0; i < q->count; i++, first += q->stride)
+        sim_marks_overwrite(m, first, first + q->width, v);
 }
 
 /* The marks that Q left, n strides on and n T later. */
@@ -403,8 +403,8 @@ static void move_marks(struct pl_sim *sim, uint64_t n, uint64_t period)
         const enum pl_sim_unit unit = (enum pl_sim_unit)sim->code[q->pc].unit;
         const stamp read = stamp_of(start + q->read_done, unit), end = stamp_of(start + q->end, unit);
         for (unsigned k = 0; k < q->n_read; k++)
-            mark_rows(t->row_read, &p->read[k], &q->read[k], (int64_t)n, read);
-        mark_rows(t->row_write, &p->write, &q->write, (int64_t)n, end);
+            mark_rows(&t->row_read, &p->read[k], &q->read[k], (int64_t)n, read);
+        mark_rows(&t->row_write, &p->write, &q->write, (int64_t)n, end);
         if (q->tile >= 0)
             raise(&t->tile_read[q->tile + (int64_t)(q->tile - p->tile) * (int64_t)n], read);
     }

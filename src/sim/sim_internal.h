@@ -2,6 +2,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef SIM_INTERNAL_H
 #define SIM_INTERNAL_H
+#include "marks.h"
 #include "plena/arch_timing.h"
 #include "plena/mx.h"
 #include "plena/sim.h"
@@ -26,6 +27,15 @@ struct touch {
         uint64_t addr, bytes, stride, count; /* pieces of bytes, stride apart; count 0: none */
     } stream[2];                       /* elements, scales */
 };
+/* Nothing yet: what an instruction does not do costs no more than this. */
+static inline void touch_nothing(struct touch *t)
+{
+    t->class = PL_OPC_CTL;
+    t->blocks = t->n_read = t->tiles = 0;
+    t->write = (struct rows){0};
+    t->tile_read = t->tile_write = NO_TILE;
+    t->hbm_read = t->hbm_write = t->stream[0].count = t->stream[1].count = 0;
+}
 
 /* State shared by units beside registers, rows and tiles: FP and INT SRAM, address registers, control registers. */
 enum shared_state { SHARED_FPMEM, SHARED_INTMEM, SHARED_AREG, SHARED_CSR, SHARED_COUNT };
@@ -94,8 +104,6 @@ struct range {
     uint64_t begin, end;
 };
 
-/* When something is ready, and who makes it so: cycle << 3 | unit. Ordered as the cycles are. */
-typedef uint64_t stamp;
 static inline stamp stamp_of(uint64_t cyc, enum pl_sim_unit unit)
 {
     return cyc << 3 | (uint64_t)unit;
@@ -116,9 +124,6 @@ struct spans {
     uint64_t at_from[PL_SIM_CAUSE_COUNT]; /* open: states of the front end up to there */
 };
 
-/* A transfer of the bank-accurate HBM whose end is not known yet is a stamp above all cycles: PENDING | id << 3 | unit. */
-#define PENDING ((stamp)1 << 63)
-
 struct engine { /* a DMA engine: completion stamps of its transfers, a ring, and when each was issued */
     stamp *done;
     uint64_t *at;
@@ -130,8 +135,8 @@ struct memory;
 
 struct timing {
     stamp gp[N_GP], fp[N_FP], shared[SHARED_COUNT];
-    stamp *row_write, *row_read; /* per Vector SRAM row: last write done, last read by an instruction done */
-    stamp *row_store;            /* last read by a store; apart, because it may be pending */
+    struct marks row_write, row_read; /* of Vector SRAM: last write done, last read by an instruction done */
+    struct marks row_store;           /* last read by a store; apart, because it may be pending */
     stamp *tile_write, *tile_read;
     uint64_t free[PL_SIM_UNIT_COUNT]; /* the unit takes the next operation; DMA engines have their ring */
     uint64_t acc_ready;

@@ -18,9 +18,9 @@ static stamp *stamps(size_t n)
 enum pl_status sim_timing_init(struct pl_sim *sim, struct pl_diag *d)
 {
     struct timing *t = &sim->t;
-    t->row_write = stamps(sim->arch->vector_rows);
-    t->row_read = stamps(sim->arch->vector_rows);
-    t->row_store = stamps(sim->arch->vector_rows);
+    sim_marks_init(&t->row_write, sim->arch->vector_rows, sim->arch->blen);
+    sim_marks_init(&t->row_read, sim->arch->vector_rows, sim->arch->blen);
+    sim_marks_init(&t->row_store, sim->arch->vector_rows, sim->arch->blen);
     t->tile_write = stamps(sim->arch->matrix_tiles);
     t->tile_read = stamps(sim->arch->matrix_tiles);
     t->next_edge = UINT64_MAX;
@@ -31,9 +31,9 @@ enum pl_status sim_timing_init(struct pl_sim *sim, struct pl_diag *d)
 
 void sim_timing_fini(struct pl_sim *sim)
 {
-    free(sim->t.row_write);
-    free(sim->t.row_read);
-    free(sim->t.row_store);
+    sim_marks_fini(&sim->t.row_write);
+    sim_marks_fini(&sim->t.row_read);
+    sim_marks_fini(&sim->t.row_store);
     free(sim->t.tile_write);
     free(sim->t.tile_read);
     sim_memory_fini(sim);
@@ -77,27 +77,50 @@ static inline stamp known(struct pl_sim *sim, stamp *s, uint64_t now)
     return *s;
 }
 
-/* The latest stamp of the rows, once none of them is pending. */
-static stamp latest(struct pl_sim *sim, stamp *done, const struct rows *r, uint64_t now)
+/* Find the ends of the transfers that rows [from, stop) of one block are pending for, row by row. */
+static void find_ends(struct pl_sim *sim, struct marks *m, uint32_t from, uint32_t stop, uint64_t now)
 {
-    stamp m = 0;
-    for (uint32_t i = 0; i < r->count; i++)
-        for (uint32_t k = 0; k < r->width; k++) {
-            stamp *v = &done[r->first + i * r->stride + k];
-            known(sim, v, now);
-            m = *v > m ? *v : m;
-        }
-    return m;
+    sim_marks_split(m, from >> m->shift);
+    for (uint32_t i = from; i < stop; i++)
+        known(sim, &m->row[i], now);
+    sim_marks_gathered(m, from >> m->shift);
 }
 
-/* A pending stamp is above all others and takes their place: what it replaces has been waited for. */
-static void mark(stamp *done, const struct rows *r, stamp s)
+static stamp latest_of(struct pl_sim *sim, struct marks *m, uint32_t from, uint32_t to, uint64_t now)
 {
-    for (uint32_t i = 0; i < r->count; i++)
-        for (uint32_t k = 0; k < r->width; k++) {
-            stamp *v = &done[r->first + i * r->stride + k];
-            *v = s > *v ? s : *v;
-        }
+    stamp latest = 0;
+    for (uint32_t stop; from < to; from = stop) {
+        const struct mark_block *b = &m->block[from >> m->shift];
+        stop = sim_marks_stop(m, from, to);
+        if (b->most & PENDING)
+            find_ends(sim, m, from, stop, now);
+        if (sim_marks_whole(m, from, stop))
+            latest = later_stamp(b->most, latest);
+        else
+            for (uint32_t i = from; i < stop; i++)
+                latest = later_stamp(sim_marks_row(m, i), latest);
+    }
+    return latest;
+}
+
+/* The latest stamp of the rows, once none of them is pending. */
+static stamp latest(struct pl_sim *sim, struct marks *m, const struct rows *r, uint64_t now)
+{
+    if (r->stride == r->width)
+        return latest_of(sim, m, r->first, r->first + r->count * r->width, now);
+    stamp s = 0;
+    for (uint32_t i = 0, first = r->first; i < r->count; i++, first += r->stride)
+        s = later_stamp(latest_of(sim, m, first, first + r->width, now), s);
+    return s;
+}
+
+static void mark(struct marks *m, const struct rows *r, stamp s)
+{
+    if (r->stride == r->width)
+        sim_marks_raise(m, r->first, r->first + r->count * r->width, s);
+    else
+        for (uint32_t i = 0, first = r->first; i < r->count; i++, first += r->stride)
+            sim_marks_raise(m, first, first + r->width, s);
 }
 
 static void wait_registers(struct pl_sim *sim, const struct decoded *dec, struct issue *w)
@@ -130,11 +153,11 @@ static void wait_memories(struct pl_sim *sim, const struct touch *x, uint64_t re
 {
     struct timing *t = &sim->t;
     for (unsigned i = 0; i < x->n_read; i++)
-        wait_for(sim, w, latest(sim, t->row_write, &x->read[i], w->at));
+        wait_for(sim, w, latest(sim, &t->row_write, &x->read[i], w->at));
     if (x->write.count) {
-        wait_overtake(t, w, latest(sim, t->row_write, &x->write, w->at), result_cyc);
-        wait_overtake(t, w, latest(sim, t->row_read, &x->write, w->at), result_cyc);
-        wait_overtake(t, w, latest(sim, t->row_store, &x->write, w->at), result_cyc);
+        wait_overtake(t, w, latest(sim, &t->row_write, &x->write, w->at), result_cyc);
+        wait_overtake(t, w, latest(sim, &t->row_read, &x->write, w->at), result_cyc);
+        wait_overtake(t, w, latest(sim, &t->row_store, &x->write, w->at), result_cyc);
     }
     if (x->tile_read != NO_TILE)
         wait_for(sim, w, known(sim, &t->tile_write[x->tile_read], w->at));
@@ -164,13 +187,18 @@ static void wait_unit(struct pl_sim *sim, unsigned unit, struct issue *w)
 
 /* With the bank-accurate HBM, a queued operation on places of a transfer cannot be given its time before that transfer has
  * ended: the front end waits for it, whether or not the end has been found already. */
-static void wait_transfers_of(struct pl_sim *sim, stamp *done, const struct rows *r, struct issue *w)
+static void wait_transfers_of(struct pl_sim *sim, struct marks *m, const struct rows *r, struct issue *w)
 {
     for (uint32_t i = 0; i < r->count; i++)
         for (uint32_t k = 0; k < r->width; k++) {
-            stamp *s = &done[r->first + i * r->stride + k];
-            if (is_dma(*s & 7) && *s > stamp_of(w->at, PL_SIM_MATRIX))
-                wait_for(sim, w, known(sim, s, w->at));
+            const uint32_t row = r->first + i * r->stride + k;
+            if (m->block[row >> m->shift].most <= stamp_of(w->at, PL_SIM_MATRIX))
+                continue;
+            const stamp s = sim_marks_row(m, row);
+            if (is_dma(s & 7) && s > stamp_of(w->at, PL_SIM_MATRIX)) {
+                find_ends(sim, m, row, row + 1, w->at);
+                wait_for(sim, w, m->row[row]);
+            }
         }
 }
 
@@ -178,9 +206,9 @@ static void wait_transfers(struct pl_sim *sim, const struct touch *x, struct iss
 {
     struct timing *t = &sim->t;
     for (unsigned i = 0; i < x->n_read; i++)
-        wait_transfers_of(sim, t->row_write, &x->read[i], w);
-    wait_transfers_of(sim, t->row_write, &x->write, w);
-    wait_transfers_of(sim, t->row_store, &x->write, w);
+        wait_transfers_of(sim, &t->row_write, &x->read[i], w);
+    wait_transfers_of(sim, &t->row_write, &x->write, w);
+    wait_transfers_of(sim, &t->row_store, &x->write, w);
     for (uint32_t i = 0; x->tile_write != NO_TILE && i < x->tiles; i++)
         wait_for(sim, w, known(sim, &t->tile_write[x->tile_write + i], w->at));
 }
@@ -199,9 +227,9 @@ static void mark_registers(struct timing *t, const struct decoded *dec, stamp s)
 static void mark_memories(struct timing *t, const struct touch *x, stamp read_done, stamp end)
 {
     for (unsigned i = 0; i < x->n_read; i++)
-        mark((read_done & 7) == PL_SIM_STORE ? t->row_store : t->row_read, &x->read[i], read_done);
+        mark((read_done & 7) == PL_SIM_STORE ? &t->row_store : &t->row_read, &x->read[i], read_done);
     if (x->write.count)
-        mark(t->row_write, &x->write, end);
+        mark(&t->row_write, &x->write, end);
     if (x->tile_read != NO_TILE && t->tile_read[x->tile_read] < read_done)
         t->tile_read[x->tile_read] = read_done;
     for (uint32_t i = 0; x->tile_write != NO_TILE && i < x->tiles; i++)

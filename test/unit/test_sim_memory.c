@@ -303,6 +303,70 @@ TEST(test_sticky_nan)
     }
 }
 
+/* A random tensor somewhere in HBM: rows in one piece, or with gaps that keep or shift the place in a burst. */
+static void random_tensor(struct rig *r, struct pl_desc *t)
+{
+    const uint32_t gap[] = {0, 3, 64, (uint32_t)pl_rng_below(&r->rng, 200)};
+    t->format = format_of(desc_format[pl_rng_below(&r->rng, 5)]);
+    t->cols = 4 + 4 * (uint32_t)pl_rng_below(&r->rng, r->mlen);
+    t->rows = 1 + (uint32_t)pl_rng_below(&r->rng, 2 * r->mlen);
+    t->elem_stride = (uint32_t)pl_format_row_bytes(&t->format, t->cols) + gap[pl_rng_below(&r->rng, 4)];
+    t->scale_stride = (uint32_t)pl_format_row_scales(&t->format, t->cols) + gap[pl_rng_below(&r->rng, 4)];
+    if (pl_rng_below(&r->rng, 2))
+        t->elem_stride = (uint32_t)pl_round_up(t->elem_stride, 64);
+    t->elem_base = 64 * pl_rng_below(&r->rng, 1024);
+    t->scale_base = t->elem_base + pl_round_up((uint64_t)t->rows * t->elem_stride, 64);
+}
+
+/* Without data a tile's rows are counted by arithmetic, with data one by one: the same cycles, bytes, banks and faults. */
+TEST(test_loads_without_data)
+{
+    (void)state;
+    unsigned faults = 0;
+    for (unsigned trial = 0; trial < 1000; trial++) {
+        struct rig r;
+        struct pl_sim_stats st[2];
+        struct pl_diag why[2] = {0};
+        enum pl_status s[2];
+        enum pl_sim_stop stop;
+        rig_open(&r, machines[trial % PL_COUNT(machines)], "mxint8:16");
+        pl_rng_init(&r.rng, trial);
+        OK(pl_arch_set(&r.arch, trial & 1 ? "hbm_model=dramsim3-hbm2" : trial & 2 ? "hbm_burst=16" : "hbm_burst=64", &d));
+        random_tensor(&r, &r.desc[0]);
+        if (trial & 4) { /* a store nearby that no fence follows */
+            r.desc[DESC_OUT8].elem_base = 64 * pl_rng_below(&r.rng, 1024);
+            say(&r, "li gp3, %u", DESC_OUT8);
+            say(&r, "H_SAVE_V gp0, gp0, gp3, gp0, 1");
+        }
+        const uint32_t blocks = r.desc[0].cols / r.desc[0].format.block + 1;
+        for (unsigned k = 0; k < 3; k++) {
+            const uint32_t col = (uint32_t)pl_rng_below(&r.rng, blocks) * r.desc[0].format.block;
+            say(&r, "li gp1, %u", (uint32_t)pl_rng_below(&r.rng, r.desc[0].rows + 2));
+            say(&r, "li gp2, %u", r.desc[0].format.block == 1 ? col / 2 * 2 : col);
+            say(&r, "H_LOAD_M gp0, gp1, gp0, gp2");
+        }
+        for (unsigned data = 0; data < 2; data++) {
+            r.opt.functional = data;
+            if (!data)
+                start(&r);
+            pl_sim_free(r.sim);
+            r.sim = NULL;
+            OK(pl_sim_new(&r.arch, &r.img, &r.opt, &r.sim, &d));
+            s[data] = pl_sim_run(r.sim, 0, &stop, &why[data]);
+            st[data] = *pl_sim_stats(r.sim);
+            st[data].sticky_nan = false;
+            st[data].op = NULL;
+            st[data].pc = NULL;
+        }
+        assert_int_equal(s[0], s[1]);
+        assert_string_equal(why[0].text, why[1].text);
+        assert_memory_equal(&st[0], &st[1], sizeof st[0]);
+        faults += s[0] != PL_OK;
+        rig_close(&r);
+    }
+    assert_in_range(faults, 10, 500);
+}
+
 TEST(test_every_instruction_was_looked_at)
 {
     (void)state;
@@ -316,7 +380,8 @@ int main(void)
         cmocka_unit_test(test_load_v), cmocka_unit_test(test_load_v_repeats), cmocka_unit_test(test_save_v),
         cmocka_unit_test(test_read_tensor), cmocka_unit_test(test_published_prefetch_m),
         cmocka_unit_test(test_published_prefetch_v_and_store_v), cmocka_unit_test(test_high_addresses),
-        cmocka_unit_test(test_sticky_nan), cmocka_unit_test(test_every_instruction_was_looked_at),
+        cmocka_unit_test(test_sticky_nan), cmocka_unit_test(test_loads_without_data),
+        cmocka_unit_test(test_every_instruction_was_looked_at),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
