@@ -8,6 +8,7 @@ const struct bench benches[] = {
     {"gemm", "exact MXINT8 and MXINT4 linear layers of 512 x 4096 x 4096 on the simulated array, beside OpenBLAS sgemm", bench_gemm},
     {"compile", "time to compile a checkpoint; instructions and simulation speed of one decode step", bench_compile},
     {"hbm", "HBM model: lines a second, cycles beside the reference simulators, idle latency", bench_hbm},
+    {"timing", "timing plane: instructions a second, seconds for a 70B decode step, a decoder layer, a 32k prefill", bench_timing},
     {"asm", "assembler and disassembler, lines a second", bench_asm},
 };
 const size_t bench_count = PL_COUNT(benches);
