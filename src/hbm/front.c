@@ -139,6 +139,7 @@ static enum pl_status enqueue(struct pl_hbm *h, const struct pl_hbm_request *r, 
                          : count_accesses(h, r, count);
     s->tag = r->tag;
     s->pieces = count - 1;
+    s->base = r->addr;
     s->arrival = arrival;
     s->seq = h->submitted++;
     s->write = r->write;
@@ -249,10 +250,34 @@ static size_t deliver(struct pl_hbm *h, uint64_t until, struct pl_hbm_done *done
 }
 
 /* ---- the front end ---- */
-/* Requests that have arrived by `t` join those that take turns, up to `ways`. */
+/* Pieces of `a` lie in the gaps between those of `b`. */
+static bool fits_between(const struct hbm_slot *a, const struct hbm_slot *b)
+{
+    const uint64_t apart = a->base > b->base ? a->base - b->base : b->base - a->base;
+    return a->pieces && b->pieces && a->stride == b->stride && apart < a->stride && a->write == b->write;
+}
+
+/* The way of a request about to become active; h->p.ways: none is free. */
+static uint32_t find_way(const struct pl_hbm *h, const struct hbm_slot *s)
+{
+    for (uint32_t k = 0; h->p.join && s->pieces && k < h->n_active; k++)
+        if (fits_between(s, &h->slot[h->active[k]]))
+            return h->slot[h->active[k]].way;
+    uint32_t way = 0;
+    while (way < h->p.ways && h->in_way[way])
+        way++;
+    return way;
+}
+
+/* Requests that have arrived by `t` join those that take turns, in order, as far as there are ways. */
 static void refill(struct pl_hbm *h, uint64_t t)
 {
-    while (h->n_active < h->p.ways && h->fifo_count && h->slot[h->fifo[h->fifo_head]].arrival <= t) {
+    while (h->n_active < HBM_MAX_ACTIVE && h->fifo_count && h->slot[h->fifo[h->fifo_head]].arrival <= t) {
+        struct hbm_slot *s = &h->slot[h->fifo[h->fifo_head]];
+        s->way = find_way(h, s);
+        if (s->way == h->p.ways)
+            return;
+        h->in_way[s->way]++;
         h->active[h->n_active++] = h->fifo[h->fifo_head];
         h->fifo_head = (h->fifo_head + 1) % HBM_PENDING;
         h->fifo_count--;
@@ -274,18 +299,24 @@ static uint64_t front_time(const struct pl_hbm *h)
 /* The access just handed out was of active request `turn`; on to the next piece, the next request. */
 static inline void step_turn(struct pl_hbm *h, struct hbm_slot *s)
 {
+    bool over = ++h->in_turn >= h->p.turn;
     if (++s->access == s->end) {
+        over = true;
         if (s->pieces) {
             s->pieces--;
             s->addr += s->stride;
             start_piece(h, s);
         } else {
             h->n_active--;
+            h->in_way[s->way]--;
             for (uint32_t k = h->turn; k < h->n_active; k++)
                 h->active[k] = h->active[k + 1];
             h->turn--; /* wraps; the next line repairs it */
         }
     }
+    if (!over)
+        return;
+    h->in_turn = 0;
     if (++h->turn >= h->n_active)
         h->turn = 0;
 }

@@ -11,7 +11,8 @@ enum {
     HBM_NONE = 255,     /* no entry */
     HBM_PENDING = 4096, /* requests a caller may have pending */
     HBM_RING = 4096,    /* clocks of the completion ring; completions lie less than two latencies (of at most 1001) apart */
-    HBM_MAX_WAYS = 16
+    HBM_MAX_WAYS = 16,
+    HBM_MAX_ACTIVE = 64 /* requests that take turns, joined ones one by one */
 };
 #define HBM_NEVER UINT64_MAX
 
@@ -111,6 +112,8 @@ struct hbm_slot {
     uint64_t arrival;
     uint64_t seq;
     uint64_t access, end; /* of the piece being handed out */
+    uint64_t base;        /* of the first piece */
+    uint32_t way;
     uint32_t next;        /* in the completion ring or the free list; n_slots: the last */
     bool write;
 };
@@ -137,7 +140,8 @@ struct pl_hbm {
     const struct pl_hbm_source *source; /* NULL: at its end, or none */
     enum pl_status source_status;
     struct pl_diag source_why;
-    uint32_t active[HBM_MAX_WAYS], n_active, turn;
+    uint32_t active[HBM_MAX_ACTIVE], n_active, turn, in_turn; /* in_turn: accesses handed out in this turn */
+    uint32_t in_way[HBM_MAX_WAYS]; /* active requests of each way */
     uint32_t free_slot, n_pending;
     uint64_t submitted, capacity;
     uint32_t n_slots;

@@ -12,7 +12,7 @@
 #include "plena/hbm.h"
 #include "sim_internal.h"
 
-enum { ENGINES = 3, MAX_FLIGHT = 4096 /* more than all engines' outstanding transfers */ };
+enum { ENGINES = 3, TURN_BYTES = 4096, MAX_FLIGHT = 4096 /* more than all engines' outstanding transfers */ };
 __extension__ typedef unsigned __int128 u128;
 
 struct transfer {
@@ -58,7 +58,9 @@ enum pl_status sim_memory_init(struct pl_sim *sim, struct pl_diag *d)
     PL_TRY(pl_hbm_preset(a->hbm_model, &p, d));
     p.stacks = a->hbm_stacks;
     p.inject = 0; /* the engines hand over as fast as the queues take */
-    p.ways = ENGINES;
+    p.ways = 2; /* one tile's elements and scales, row by row; tiles side by side go together */
+    p.join = 1;
+    p.turn = TURN_BYTES / pl_hbm_access_bytes(&p);
     if (sim->img->hbm_bytes > pl_hbm_capacity(&p))
         return pl_fail(d, PL_ERANGE, "the image uses %llu bytes of HBM; %u stacks of %s hold %llu", (unsigned long long)sim->img->hbm_bytes,
                        p.stacks, a->hbm_model, (unsigned long long)pl_hbm_capacity(&p));

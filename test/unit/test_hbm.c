@@ -439,6 +439,53 @@ TEST(streams_take_turns)
     assert_true(done_at[1][1] < done_at[1][0] / 4); /* in turns: it does not */
 }
 
+/* Four tiles side by side, rows of 1 KiB in a tensor of 4 KiB rows, each with scales of 128 bytes a row: as requests of many
+ * pieces, or their pieces one by one in the order of the rows. */
+enum { TILES = 4, TILE_ROWS = 256 };
+static struct pl_hbm_request tile_piece(unsigned tile, unsigned row, bool scale)
+{
+    const uint64_t wide = scale ? 128 : 1024, base = scale ? (uint64_t)1 << 24 : 0;
+    return (struct pl_hbm_request){.addr = base + row * TILES * wide + tile * wide, .bytes = wide};
+}
+static uint64_t tiles_end(const struct pl_hbm_params *p, bool pieces)
+{
+    struct pl_diag d;
+    struct pl_hbm *h;
+    struct pl_hbm_stats st;
+    struct pl_hbm_done done[64];
+    OK(pl_hbm_new(p, NULL, &h, &d));
+    for (unsigned row = 0; row < (pieces ? TILE_ROWS : 1); row++)
+        for (unsigned k = 0; k < 2 * TILES; k++) {
+            struct pl_hbm_request r = tile_piece(k / 2, row, k % 2);
+            r.count = pieces ? 1 : TILE_ROWS;
+            r.stride = TILES * r.bytes;
+            OK(pl_hbm_submit(h, &r, &d));
+        }
+    while (pl_hbm_advance(h, UINT64_MAX, done, 64))
+        ;
+    pl_hbm_get_stats(h, &st);
+    assert_int_equal(st.bytes[0], TILES * TILE_ROWS * (1024 + 128));
+    pl_hbm_free(h);
+    return st.end_cyc;
+}
+TEST(joined_tiles_go_row_by_row)
+{
+    (void)state;
+    struct pl_diag d;
+    struct pl_hbm_params p;
+    OK(pl_hbm_preset("hbm3", &p, &d));
+    p.stacks = 2;
+    const uint64_t in_order = tiles_end(&p, true);
+    p.ways = 2;
+    p.turn = 4096 / pl_hbm_access_bytes(&p);
+    const uint64_t two = tiles_end(&p, false); /* elements and scales of one tile: half of the channels */
+    p.join = 1;
+    assert_int_equal(tiles_end(&p, false), in_order);
+    assert_true(two * 2 > 3 * in_order);
+    p.turn = 1;
+    assert_true(tiles_end(&p, false) * 10 > 11 * in_order); /* scales far ahead of their elements, in other rows */
+}
+
 TEST(bad_requests_are_refused)
 {
     (void)state;
@@ -483,6 +530,7 @@ int main(void)
         cmocka_unit_test(advancing_in_steps_changes_nothing),
         cmocka_unit_test(idle_time_is_skipped_exactly),
         cmocka_unit_test(streams_take_turns),
+        cmocka_unit_test(joined_tiles_go_row_by_row),
         cmocka_unit_test(bad_requests_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

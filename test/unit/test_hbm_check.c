@@ -123,6 +123,8 @@ static bool random_params(struct pl_rng *r, struct pl_hbm_params *p)
     p->lat_in = (uint32_t)pl_rng_below(r, 8);
     p->lat_out = (uint32_t)pl_rng_below(r, 8);
     p->ways = 1 + (uint32_t)pl_rng_below(r, 16);
+    p->turn = 1 + (uint32_t)pl_rng_below(r, 40);
+    p->join = (uint32_t)pl_rng_below(r, 2);
     p->inject = pl_rng_below(r, 3) ? 0 : 0.01 + pl_rng_double(r) * 10;
     p->stacks = 1u << pl_rng_below(r, 3);
     OK(pl_hbm_set(p, p->pseudo == 1 ? "mapping=ro bg ba st ch co" : "mapping=ro co[4:2] ba bg pc co[1] st ch co[0]", &d));
