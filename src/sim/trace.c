@@ -8,10 +8,12 @@
 static bool give(struct pl_sim *sim, struct trace_entry *e)
 {
     struct pl_sim_retired *r = &e->r;
-    if (r->end_cyc & PENDING && !sim_memory_known(sim, r->end_cyc, &r->end_cyc))
-        return false;
-    if (r->free_cyc & PENDING) /* the same transfer's */
-        r->free_cyc = r->end_cyc;
+    uint64_t end_cyc;
+    if (r->end_cyc & PENDING) {
+        if (!sim_memory_known(sim, r->end_cyc, &end_cyc))
+            return false;
+        r->end_cyc = r->free_cyc = end_cyc; /* a source has been read when the transfer is done */
+    }
     r->access = &e->access;
     sim->opt.trace(sim->opt.trace_ctx, r);
     return true;
