@@ -237,7 +237,7 @@ void report_print(const struct report_opts *r, const struct report_of *o, struct
         hot_table(o, r->hot, out);
     }
     if (r->roofline) {
-        heading(out, "Roofline: multiply-accumulates of rows that hold data, bytes of HBM in bursts");
+        heading(out, "Roofline: multiply-accumulates against HBM bytes and cycles");
         roofline_table(o, false, out);
     }
     if (r->explain) {

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "report.h"
 
@@ -93,7 +94,8 @@ void roofline_svg(const struct report_of *o, struct pl_buf *out)
     }
     const struct roof r = roof_of(o->s->events.macs, o->s->hbm_read_bytes + o->s->hbm_write_bytes, o->s->cycles, o->arch);
     p[k++] = (struct pl_roofline_point){"total", r.intensity, r.attained};
-    snprintf(title, sizeof title, "%s on machine %s", o->title, o->arch->name);
+    const char *slash = strrchr(o->title, '/');
+    snprintf(title, sizeof title, "%s on machine %s", slash ? slash + 1 : o->title, o->arch->name);
     const struct pl_roofline plot = {.title = title, .x_label = "multiply-accumulates per HBM byte (rings: no bytes)",
                                      .y_label = "multiply-accumulates per cycle", .peak = peak_of(o->arch),
                                      .bandwidth = o->arch->hbm_bandwidth, .n = k, .point = p};

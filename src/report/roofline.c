@@ -10,7 +10,7 @@
 #include "plena/report.h"
 #include "svg.h"
 
-enum { LEFT = 70, TOP = 40, PLOT_WIDTH = 520, PLOT_HEIGHT = 400, LABELS = 250, BOTTOM = 55, LABEL_STEP = 15 };
+enum { LEFT = 70, TOP = 60, PLOT_WIDTH = 520, PLOT_HEIGHT = 400, LABELS = 250, BOTTOM = 55, LABEL_STEP = 15 };
 
 struct axes {
     double x0, x1, y0, y1; /* decades */
@@ -52,9 +52,26 @@ static struct axes axes_of(const struct pl_roofline *r, size_t n_label)
     return (struct axes){floor(x0), ceil(x1 + 0.01), floor(y0), ceil(top + 0.01), fmax(PLOT_HEIGHT, need)};
 }
 
+/* 2 and 5 of every decade, faint. */
+static void fine_grid(const struct axes *a, struct pl_buf *b)
+{
+    const double low = pow(10, a->y0), left = pow(10, a->x0);
+    for (double d = a->x0; d < a->x1; d++)
+        for (unsigned k = 2; k <= 5; k += 3) {
+            const struct svg_at at = place(a, k * pow(10, d), low);
+            svg_line(b, at, (struct svg_at){at.x, TOP}, "stroke=\"#f1f1f1\"");
+        }
+    for (double d = a->y0; d < a->y1; d++)
+        for (unsigned k = 2; k <= 5; k += 3) {
+            const struct svg_at at = place(a, left, k * pow(10, d));
+            svg_line(b, at, (struct svg_at){LEFT + PLOT_WIDTH, at.y}, "stroke=\"#f1f1f1\"");
+        }
+}
+
 static void grid(const struct axes *a, struct pl_buf *b)
 {
     char text[32];
+    fine_grid(a, b);
     for (double d = a->x0; d <= a->x1; d++) {
         const struct svg_at at = place(a, pow(10, d), pow(10, a->y0));
         svg_line(b, at, (struct svg_at){at.x, TOP}, "stroke=\"#ddd\"");
@@ -131,7 +148,7 @@ void pl_roofline_svg(const struct pl_roofline *r, struct pl_buf *out)
     svg_begin(out, LEFT + PLOT_WIDTH + LABELS, TOP + a.height + BOTTOM);
     svg_text(out, (struct svg_at){middle, 24}, SVG_MIDDLE, "font-size=\"14\"", r->title);
     svg_text(out, (struct svg_at){middle, TOP + a.height + 40}, SVG_MIDDLE, "", r->x_label);
-    svg_text(out, (struct svg_at){LEFT, TOP - 8}, SVG_START, "", r->y_label);
+    svg_text(out, (struct svg_at){LEFT, TOP - 10}, SVG_START, "", r->y_label);
     grid(&a, out);
     ceilings(r, &a, out);
     points(l, n, out);
