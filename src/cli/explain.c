@@ -83,7 +83,7 @@ static unsigned shares(const struct report_of *o, double share[N_RESOURCE])
     share[WRITE_OUT] = ratio((double)s->busy_cyc[PL_SIM_WRITE_OUT], cycles);
     share[VECTOR] = ratio((double)s->busy_cyc[PL_SIM_VECTOR], cycles);
     share[SCALAR] = ratio((double)s->busy_cyc[PL_SIM_SCALAR], cycles);
-    share[HBM] = ratio((double)(s->hbm_read_bytes + s->hbm_write_bytes), cycles * o->arch->hbm_bandwidth);
+    share[HBM] = ratio((double)(s->hbm_read_bytes + s->hbm_write_bytes), cycles * hbm_peak(o->arch));
     share[ISSUE] = ratio((double)s->stall_cyc[PL_SIM_ISSUE_CAUSE], cycles);
     unsigned best = 0;
     for (unsigned r = 1; r < N_RESOURCE; r++)

@@ -4,9 +4,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-
-#include "plena/arch_timing.h"
 
 int report_check(const struct verb *v, const struct report_opts *r, bool no_timing)
 {
@@ -88,7 +85,7 @@ static void operators_table(const struct report_of *o, struct pl_arena *a, struc
             continue;
         const double cycles = (double)st->cycles;
         const unsigned c = largest_cause(st->stall_cyc, PL_SIM_ISSUE_CAUSE + 1);
-        const double hbm = (double)pl_arch_hbm_cycles(o->arch, st->hbm_bytes);
+        const double hbm = (double)st->hbm_bytes / hbm_peak(o->arch);
         pl_table_row(&t, "%s|%s|%.1f %%|%.1f %%|%.1f %%|%.1f %%|%s|%s|%.1f %%", sum[i].name, pl_group_digits(st->cycles, b1),
                      100 * ratio((double)st->busy_cyc[PL_SIM_MATRIX], cycles), 100 * ratio((double)st->busy_cyc[PL_SIM_VECTOR], cycles),
                      100 * ratio((double)st->busy_cyc[PL_SIM_SCALAR], cycles), 100 * ratio(hbm, cycles),

@@ -51,6 +51,7 @@ struct op_sum {
 };
 struct op_sum *sum_ops(const struct pl_sim_stats *s, const struct pl_image *img, size_t *n); /* caller frees */
 double ratio(double a, double b);                                                            /* 0 for b = 0 */
+double hbm_peak(const struct pl_arch *a);                                                    /* bytes per cycle */
 const char *op_name(const struct pl_image *img, size_t op);                                  /* index of stats.op */
 unsigned largest_cause(const uint64_t *cyc, unsigned first);                                 /* of causes from `first` on */
 

@@ -15,7 +15,7 @@ static double peak_of(const struct pl_arch *a)
 struct roof roof_of(uint64_t macs, uint64_t bytes, uint64_t cycles, const struct pl_arch *arch)
 {
     struct roof r = {bytes ? (double)macs / (double)bytes : INFINITY, ratio((double)macs, (double)cycles), 0};
-    r.ceiling = pl_roofline_ceiling(peak_of(arch), arch->hbm_bandwidth, r.intensity);
+    r.ceiling = pl_roofline_ceiling(peak_of(arch), hbm_peak(arch), r.intensity);
     return r;
 }
 
@@ -98,7 +98,7 @@ void roofline_svg(const struct report_of *o, struct pl_buf *out)
     snprintf(title, sizeof title, "%s on machine %s", slash ? slash + 1 : o->title, o->arch->name);
     const struct pl_roofline plot = {.title = title, .x_label = "multiply-accumulates per HBM byte (rings: no bytes)",
                                      .y_label = "multiply-accumulates per cycle", .peak = peak_of(o->arch),
-                                     .bandwidth = o->arch->hbm_bandwidth, .n = k, .point = p};
+                                     .bandwidth = hbm_peak(o->arch), .n = k, .point = p};
     pl_roofline_svg(&plot, out);
     free(p);
     free(sum);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plena/hbm.h"
 #include "report.h"
 
 static void add_op(struct pl_sim_op_stats *to, const struct pl_sim_op_stats *from)
@@ -40,6 +41,15 @@ struct op_sum *sum_ops(const struct pl_sim_stats *s, const struct pl_image *img,
 double ratio(double a, double b)
 {
     return b > 0 ? a / b : 0;
+}
+
+double hbm_peak(const struct pl_arch *a)
+{
+    struct pl_hbm_params p;
+    if (!strcmp(a->hbm_model, "simple") || pl_hbm_preset(a->hbm_model, &p, NULL) != PL_OK)
+        return a->hbm_bandwidth;
+    p.stacks = a->hbm_stacks;
+    return pl_hbm_peak_gbs(&p) * 1e9 / a->clock_hz;
 }
 
 /* Multiply-accumulates the array could have made: BLEN x MLEN multipliers for BLEN rows... per cycle blen*mlen. */
@@ -126,7 +136,7 @@ json_t *stats_json(const struct pl_sim_stats *s, const struct pl_image *img, con
                           (json_int_t)s->fast_forwarded, "hbm_read_bytes", (json_int_t)s->hbm_read_bytes, "hbm_write_bytes",
                           (json_int_t)s->hbm_write_bytes, "macs", (json_int_t)s->macs, "array_utilisation", array_use(s, arch),
                           "hbm_bandwidth_utilisation",
-                          ratio((double)(s->hbm_read_bytes + s->hbm_write_bytes), (double)s->cycles * arch->hbm_bandwidth));
+                          ratio((double)(s->hbm_read_bytes + s->hbm_write_bytes), (double)s->cycles * hbm_peak(arch)));
     json_object_set_new(o, "front_end", causes_json(s->stall_cyc));
     json_object_set_new(o, "units", units_json(s));
     json_object_set_new(o, "operators", operators_json(sum, n, arch));
@@ -171,7 +181,7 @@ void stats_print(const struct pl_sim_stats *s, const struct pl_image *img, const
     const double bytes = (double)(s->hbm_read_bytes + s->hbm_write_bytes);
     pl_buf_printf(out, "\nHBM: %s bytes read, %s written; %.1f bytes a cycle, %.1f %% of the peak\n",
                   pl_group_digits(s->hbm_read_bytes, b1), pl_group_digits(s->hbm_write_bytes, b2), ratio(bytes, (double)s->cycles),
-                  100 * ratio(bytes, (double)s->cycles * arch->hbm_bandwidth));
+                  100 * ratio(bytes, (double)s->cycles * hbm_peak(arch)));
     pl_buf_printf(out, "array: %s multiply-accumulates, %.1f %% of %u x %u every cycle\n", pl_group_digits(s->macs, b1),
                   100 * array_use(s, arch), arch->blen, arch->mlen);
     if (s->sticky_nan)

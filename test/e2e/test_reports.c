@@ -1,109 +1,6 @@
-/* test_reports.c - what plena sim and plena run report agrees with itself: tables, JSON, CSV, both traces. */
+/* test_reports.c - what plena sim and plena run report agrees with itself: tables, JSON, CSV. */
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <math.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include "../unit/test.h"
-
-#include "plena/base_json.h"
-
-static struct pl_diag d;
-static char folder[] = "/tmp/plena-reports-XXXXXX";
-
-/* Run plena in `folder`; standard output to "out", errors to "err". Returns the exit code. */
-static int plena(const char *args)
-{
-    char command[2048];
-    snprintf(command, sizeof command, "cd %s && OMP_WAIT_POLICY=passive '%s' %s >out 2>err", folder, PL_PLENA, args);
-    const int rc = system(command);
-    return WIFEXITED(rc) ? WEXITSTATUS(rc) : -1;
-}
-
-static char *in_folder(const char *name)
-{
-    static char path[4][256];
-    static unsigned turn;
-    char *p = path[turn++ % 4];
-    snprintf(p, sizeof path[0], "%s/%s", folder, name);
-    return p;
-}
-
-static char *contents(const char *name) /* caller frees */
-{
-    struct pl_map m;
-    OK(pl_file_map(in_folder(name), &m, &d));
-    char *s = malloc(m.len + 1);
-    assert_non_null(s);
-    memcpy(s, m.data, m.len);
-    s[m.len] = 0;
-    pl_file_unmap(&m);
-    return s;
-}
-
-static bool says(const char *name, const char *words)
-{
-    char *s = contents(name);
-    const bool found = strstr(s, words) != NULL;
-    free(s);
-    return found;
-}
-
-static json_t *load(const char *name)
-{
-    json_t *o;
-    OK(pl_json_load(in_folder(name), &o, &d));
-    return o;
-}
-
-static json_t *get(const json_t *o, const char *key)
-{
-    json_t *v = json_object_get(o, key);
-    if (!v)
-        fail_msg("there is no member %s", key);
-    return v;
-}
-
-static uint64_t number(const json_t *o, const char *key)
-{
-    return (uint64_t)json_integer_value(get(o, key));
-}
-
-static uint64_t sum_members(const json_t *o)
-{
-    uint64_t sum = 0;
-    const char *key;
-    json_t *v;
-    json_object_foreach((json_t *)(uintptr_t)o, key, v)
-        sum += (uint64_t)json_integer_value(v);
-    return sum;
-}
-
-/* ---- one run that the tests look at from every side ---- */
-static json_t *stats, *trace;
-
-static int simulate(void **state)
-{
-    (void)state;
-    if (!mkdtemp(folder))
-        return -1;
-    if (plena("run agent-0.8m --machine small --prompt user: --max-tokens 2 --hot 1000000 --json --chrome-trace c.json --trace t.txt"
-              " --roofline-csv r.csv --roofline-svg r.svg") != 0)
-        return -1;
-    stats = json_incref(get(load("out"), "stats"));
-    trace = load("c.json");
-    return 0;
-}
-
-static int clean(void **state)
-{
-    (void)state;
-    char command[300];
-    json_decref(stats);
-    json_decref(trace);
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
-}
+#include "run_plena.h"
 
 TEST(test_operators_add_up)
 {
@@ -247,246 +144,6 @@ TEST(test_explain)
         assert_true(strcmp(wall, "latency") ? json_real_value(v) <= json_real_value(get(share, wall)) : json_real_value(v) < 0.5);
 }
 
-/* ---- the Chrome trace ---- */
-struct interval {
-    uint64_t from, to;
-};
-struct track {
-    unsigned tid;
-    const char *name;
-    struct interval *at;
-    size_t n, cap;
-};
-
-static uint64_t cycles_of(double us)
-{
-    return (uint64_t)llround(us * 1e3); /* at 1 GHz */
-}
-
-/* Tracks by their thread_name metadata, with their events in the order of the file. */
-static size_t read_tracks(const json_t *root, struct track *out, size_t cap)
-{
-    size_t n = 0, i;
-    json_t *e, *list = get(root, "traceEvents");
-    json_array_foreach(list, i, e)
-    {
-        const unsigned tid = (unsigned)number(e, "tid");
-        if (!strcmp(json_string_value(get(e, "name")), "thread_name")) {
-            assert_true(n < cap);
-            out[n++] = (struct track){.tid = tid, .name = json_string_value(get(get(e, "args"), "name"))};
-        }
-        if (strcmp(json_string_value(get(e, "ph")), "X") != 0)
-            continue;
-        size_t k = 0;
-        while (k < n && out[k].tid != tid)
-            k++;
-        if (k == n)
-            fail_msg("an event on track %u, which has no name", tid);
-        const uint64_t from = cycles_of(json_number_value(get(e, "ts")));
-        if (out[k].n == out[k].cap) {
-            out[k].cap = out[k].cap ? 2 * out[k].cap : 64;
-            out[k].at = realloc(out[k].at, out[k].cap * sizeof *out[k].at);
-            assert_non_null(out[k].at);
-        }
-        out[k].at[out[k].n++] = (struct interval){from, from + cycles_of(json_number_value(get(e, "dur")))};
-    }
-    return n;
-}
-
-static int by_start(const void *a, const void *b)
-{
-    const struct interval *x = a, *y = b;
-    return (x->from > y->from) - (x->from < y->from);
-}
-
-/* Cycles in which some track named "prefix..." has an event. */
-static uint64_t covered(const struct track *t, size_t n, const char *prefix)
-{
-    size_t total = 0, k = 0;
-    for (size_t i = 0; i < n; i++)
-        total += strncmp(t[i].name, prefix, strlen(prefix)) ? 0 : t[i].n;
-    struct interval *all = calloc(total + 1, sizeof *all);
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j < t[i].n && !strncmp(t[i].name, prefix, strlen(prefix)); j++)
-            all[k++] = t[i].at[j];
-    qsort(all, total, sizeof *all, by_start);
-    uint64_t sum = 0, end = 0;
-    for (size_t j = 0; j < total; j++) {
-        const uint64_t from = all[j].from > end ? all[j].from : end;
-        sum += all[j].to > from ? all[j].to - from : 0;
-        end = all[j].to > end ? all[j].to : end;
-    }
-    free(all);
-    return sum;
-}
-
-TEST(test_chrome_units)
-{
-    (void)state;
-    static const char *const own[] = {"matrix", "write_out", "vector", "scalar", "control"}, *const dma[] = {"load_m", "load_v", "store"};
-    struct track t[80];
-    const size_t n = read_tracks(trace, t, PL_COUNT(t));
-    size_t events = 0;
-    for (size_t i = 0; i < n; i++) {
-        uint64_t sum = 0;
-        for (size_t j = 0; j < t[i].n; j++) { /* in order, apart from each other */
-            assert_true(!j || t[i].at[j].from >= t[i].at[j - 1].to);
-            assert_true(t[i].at[j].to > t[i].at[j].from);
-            assert_true(t[i].at[j].to <= number(stats, "cycles"));
-            sum += t[i].at[j].to - t[i].at[j].from;
-        }
-        events += t[i].n;
-        for (size_t u = 0; u < PL_COUNT(own); u++)
-            if (!strcmp(t[i].name, own[u])) {
-                assert_int_equal(sum, number(get(get(stats, "units"), own[u]), "busy"));
-                assert_true(sum);
-            }
-        if (!strcmp(t[i].name, "passes") || !strcmp(t[i].name, "operators"))
-            events -= t[i].n;
-        if (!strcmp(t[i].name, "passes")) {
-            assert_int_equal(sum, number(stats, "cycles"));
-            assert_int_equal(t[i].n, 2); /* prefill, a decode step */
-        }
-    }
-    for (size_t u = 0; u < PL_COUNT(dma); u++)
-        assert_int_equal(covered(t, n, dma[u]), number(get(get(stats, "units"), dma[u]), "busy"));
-    assert_int_equal(events, number(stats, "instructions"));
-    for (size_t i = 0; i < n; i++)
-        free(t[i].at);
-}
-
-/* An operator's spans are the cycles the front end spent in it. */
-TEST(test_chrome_operators)
-{
-    (void)state;
-    size_t i, k, named = 0;
-    json_t *op, *e, *spans = json_array();
-    json_array_foreach(get(trace, "traceEvents"), k, e)
-        if (number(e, "tid") == 2 && json_object_get(e, "dur"))
-            json_array_append(spans, e);
-    json_array_foreach(get(stats, "operators"), i, op)
-    {
-        uint64_t sum = 0;
-        json_array_foreach(spans, k, e)
-            sum += json_equal(get(e, "name"), get(op, "name")) ? cycles_of(json_number_value(get(e, "dur"))) : 0;
-        const uint64_t drain = (uint64_t)json_integer_value(json_object_get(get(op, "stall_cycles"), "drain"));
-        assert_int_equal(sum, sum_members(get(op, "stall_cycles")) - drain);
-        named += sum > 0;
-    }
-    assert_true(named > 20);
-    json_decref(spans);
-}
-
-TEST(test_chrome_counters)
-{
-    (void)state;
-    uint64_t read = 0, written = 0, most[2] = {0};
-    double last[3] = {-1, -1, -1};
-    size_t k;
-    json_t *e;
-    json_array_foreach(get(trace, "traceEvents"), k, e)
-    {
-        if (strcmp(json_string_value(get(e, "ph")), "C") != 0)
-            continue;
-        const char *name = json_string_value(get(e, "name"));
-        const json_t *args = get(e, "args");
-        const unsigned which = !strcmp(name, "Matrix SRAM") ? 0 : !strcmp(name, "Vector SRAM") ? 1 : 2;
-        const double ts = json_number_value(get(e, "ts"));
-        assert_true(ts > last[which]);
-        last[which] = ts;
-        if (which < 2) {
-            const uint64_t live = number(args, which ? "live rows" : "live tiles");
-            most[which] = live > most[which] ? live : most[which];
-            continue;
-        }
-        assert_string_equal(name, "HBM bytes in 100 cycles");
-        assert_true(number(args, "read") + number(args, "write") <= 100 * 128); /* the peak */
-        read += number(args, "read");
-        written += number(args, "write");
-    }
-    assert_int_equal(read, number(stats, "hbm_read_bytes"));
-    assert_int_equal(written, number(stats, "hbm_write_bytes"));
-    assert_true(most[0] > 0 && most[0] <= 256 && most[1] > 0 && most[1] <= 16384);
-}
-
-/* ---- the text trace ---- */
-struct line {
-    uint64_t seq, issue, start, end;
-};
-
-static size_t read_lines(const char *name, struct line **out)
-{
-    char *text = contents(name), *s = strchr(text, '\n');
-    assert_non_null(s);
-    size_t n = 0;
-    *out = calloc(strlen(text) / 8 + 1, sizeof **out);
-    for (s++; *s; s = strchr(s, '\n') + 1) {
-        uint64_t v[6]; /* the last two: pc, word */
-        for (unsigned k = 0; k < 6; k++, s++) {
-            char *end;
-            v[k] = strtoull(s, &end, k == 5 ? 16 : 10);
-            assert_true(end > s && *end == ' ');
-            s = end;
-        }
-        assert_true(*s >= 'A' && *s <= 'Z'); /* the instruction */
-        (*out)[n++] = (struct line){v[0], v[1], v[2], v[3]};
-    }
-    free(text);
-    return n;
-}
-
-TEST(test_text_trace)
-{
-    (void)state;
-    struct line *l;
-    const size_t n = read_lines("t.txt", &l);
-    assert_true(says("t.txt", "# seq issue start end pc word instruction\n"));
-    assert_int_equal(n, number(stats, "instructions"));
-    for (size_t i = 0; i < n; i++) {
-        assert_int_equal(l[i].seq, i);
-        assert_true(l[i].issue <= l[i].start && l[i].start < l[i].end && l[i].end <= number(stats, "cycles"));
-        assert_true(!i || l[i].issue > l[i - 1].issue);
-    }
-    free(l);
-}
-
-/* A window holds exactly what touches it. */
-TEST(test_trace_window)
-{
-    (void)state;
-    assert_int_equal(plena("run agent-0.8m --machine small --prompt user: --max-tokens 2 --json --chrome-trace w.json --trace w.txt"
-                           " --trace-from 20000 --trace-to 21000"), 0);
-    struct line *all, *some;
-    const size_t n_all = read_lines("t.txt", &all), n_some = read_lines("w.txt", &some);
-    size_t k = 0;
-    for (size_t i = 0; i < n_all; i++)
-        if (all[i].issue < 21000 && all[i].end > 20000) {
-            assert_true(k < n_some);
-            assert_memory_equal(&some[k], &all[i], sizeof *all);
-            k++;
-        }
-    assert_int_equal(k, n_some);
-    assert_true(k > 100 && k < n_all / 10);
-    json_t *w = load("w.json"), *e;
-    size_t i, spans = 0;
-    json_array_foreach(get(w, "traceEvents"), i, e)
-    {
-        if (!json_object_get(e, "ts"))
-            continue;
-        const uint64_t from = cycles_of(json_number_value(get(e, "ts")));
-        if (json_object_get(e, "dur")) {
-            assert_true(from < 21000 && from + cycles_of(json_number_value(get(e, "dur"))) > 20000);
-            spans++;
-        } else {
-            assert_true(from + 100 > 20000 && from < 21000 + 100);
-        }
-    }
-    assert_true(spans > 100);
-    json_decref(w);
-    free(all);
-    free(some);
-}
-
 /* ---- files and tables ---- */
 TEST(test_roofline_csv)
 {
@@ -565,6 +222,26 @@ TEST(test_hand_written)
     json_decref(o);
 }
 
+/* Every kind of product, batched ones with and without their write-out: as many slots as the array is busy for. */
+TEST(test_products_of_every_kind)
+{
+    (void)state;
+    static const char text[] =
+        "C_SET_ADDR_REG a0, gp0, gp0\nS_ADDI_INT gp2, gp0, 4096\nC_SET_SCALE_REG gp2\nH_PREFETCH_M gp0, gp0, a0, 0, 0\n"
+        "S_ADDI_INT gp1, gp0, 1024\nS_ADDI_INT gp3, gp0, 2048\nM_BMM gp0, gp0, gp1\nM_BMM_WO gp0, 0\nM_BTMM gp3, gp0, gp1\n"
+        "M_BMV gp0, gp0, gp1\nM_BMV_WO gp0, 0\nM_MM 0, gp0, gp1\nM_MM_WO gp0, gp0, 0\nM_MV 0, gp0, gp1\nM_MV_WO gp0, 0\nC_HALT\n";
+    OK(pl_file_write(in_folder("products.asm"), text, sizeof text - 1, &d));
+    assert_int_equal(plena("sim products.asm --machine tiny --timing-only --json"), 0);
+    json_t *o = load("out"), *st = get(o, "stats"), *op = json_array_get(get(st, "operators"), 0);
+    const uint64_t slots = 2 * 16 * 16 * 16 + 16 * 4 * 16 + 2 * 4 * 4 * 16; /* two M_BMM, M_BMV, M_MM and M_MV */
+    assert_int_equal(number(op, "macs"), slots);
+    assert_int_equal(number(st, "macs"), slots);
+    /* M_BMM and M_BMV, whose work is their write-out's, take a cycle themselves. */
+    assert_int_equal((number(get(get(st, "units"), "matrix"), "busy") - 2) * 4 * 16, slots);
+    assert_int_equal(number(op, "data_macs"), number(get(st, "events"), "macs"));
+    json_decref(o);
+}
+
 TEST(test_refusals)
 {
     (void)state;
@@ -573,6 +250,8 @@ TEST(test_refusals)
     assert_true(says("err", "--trace-from and --trace-to need --trace or --chrome-trace"));
     assert_int_equal(plena("sim hand.asm --trace t --trace-from 5 --trace-to 5"), 2);
     assert_true(says("err", "--trace-to 5 is not after --trace-from 5"));
+    assert_int_equal(plena("sim hand.asm --functional-only --explain"), 2);
+    assert_true(says("err", "--functional-only counts no cycles to report"));
     assert_int_equal(plena("sim hand.asm --chrome-trace no/such/folder"), 3);
     assert_true(says("err", "no/such/folder: No such file"));
     assert_int_equal(plena("sim hand.asm --roofline-svg no/such/folder"), 3);
@@ -590,10 +269,14 @@ TEST(test_refusals)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_operators_add_up), cmocka_unit_test(test_units_add_up),   cmocka_unit_test(test_layers_add_up),
-        cmocka_unit_test(test_hot_words_add_up), cmocka_unit_test(test_explain),        cmocka_unit_test(test_chrome_units),
-        cmocka_unit_test(test_chrome_operators), cmocka_unit_test(test_chrome_counters), cmocka_unit_test(test_text_trace),
-        cmocka_unit_test(test_trace_window),     cmocka_unit_test(test_roofline_csv),   cmocka_unit_test(test_hand_written),
+        cmocka_unit_test(test_operators_add_up),
+        cmocka_unit_test(test_units_add_up),
+        cmocka_unit_test(test_layers_add_up),
+        cmocka_unit_test(test_hot_words_add_up),
+        cmocka_unit_test(test_explain),
+        cmocka_unit_test(test_roofline_csv),
+        cmocka_unit_test(test_hand_written),
+        cmocka_unit_test(test_products_of_every_kind),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, simulate, clean);
