@@ -17,8 +17,8 @@ static unsigned unit_of_interest(const struct pl_sim_stats *s)
 
 struct lost {
     enum pl_sim_cause cause;
-    uint64_t cyc;                  /* idle cycles of the unit of interest */
     unsigned unit;                 /* of those that work at all, the one idle longest for this cause */
+    uint64_t cyc;                  /* idle cycles of the unit of interest */
     const char *op;                /* the operator the front end was in most of them */
     uint64_t unit_cyc, op_cyc;
 };

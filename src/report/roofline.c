@@ -13,7 +13,7 @@
 enum { LEFT = 70, TOP = 60, PLOT_WIDTH = 520, PLOT_HEIGHT = 400, LABELS = 250, BOTTOM = 55, LABEL_STEP = 15 };
 
 struct axes {
-    double x0, x1, y0, y1; /* decades */
+    int x0, x1, y0, y1; /* decades */
     double height;
 };
 struct label {
@@ -49,19 +49,19 @@ static struct axes axes_of(const struct pl_roofline *r, size_t n_label)
         }
     }
     const double need = (double)n_label * LABEL_STEP;
-    return (struct axes){floor(x0), ceil(x1 + 0.01), floor(y0), ceil(top + 0.01), fmax(PLOT_HEIGHT, need)};
+    return (struct axes){(int)floor(x0), (int)ceil(x1 + 0.01), (int)floor(y0), (int)ceil(top + 0.01), fmax(PLOT_HEIGHT, need)};
 }
 
 /* 2 and 5 of every decade, faint. */
 static void fine_grid(const struct axes *a, struct pl_buf *b)
 {
     const double low = pow(10, a->y0), left = pow(10, a->x0);
-    for (double d = a->x0; d < a->x1; d++)
+    for (int d = a->x0; d < a->x1; d++)
         for (unsigned k = 2; k <= 5; k += 3) {
             const struct svg_at at = place(a, k * pow(10, d), low);
             svg_line(b, at, (struct svg_at){at.x, TOP}, "stroke=\"#f1f1f1\"");
         }
-    for (double d = a->y0; d < a->y1; d++)
+    for (int d = a->y0; d < a->y1; d++)
         for (unsigned k = 2; k <= 5; k += 3) {
             const struct svg_at at = place(a, left, k * pow(10, d));
             svg_line(b, at, (struct svg_at){LEFT + PLOT_WIDTH, at.y}, "stroke=\"#f1f1f1\"");
@@ -72,13 +72,13 @@ static void grid(const struct axes *a, struct pl_buf *b)
 {
     char text[32];
     fine_grid(a, b);
-    for (double d = a->x0; d <= a->x1; d++) {
+    for (int d = a->x0; d <= a->x1; d++) {
         const struct svg_at at = place(a, pow(10, d), pow(10, a->y0));
         svg_line(b, at, (struct svg_at){at.x, TOP}, "stroke=\"#ddd\"");
         snprintf(text, sizeof text, "%g", pow(10, d));
         svg_text(b, (struct svg_at){at.x, at.y + 16}, SVG_MIDDLE, "", text);
     }
-    for (double d = a->y0; d <= a->y1; d++) {
+    for (int d = a->y0; d <= a->y1; d++) {
         const struct svg_at at = place(a, pow(10, a->x0), pow(10, d));
         svg_line(b, at, (struct svg_at){LEFT + PLOT_WIDTH, at.y}, "stroke=\"#ddd\"");
         snprintf(text, sizeof text, "%g", pow(10, d));
