@@ -10,12 +10,34 @@
 #include "plena/isa.h"
 #include "plena/obj.h"
 
+/* Units that can be busy at the same time. */
+enum pl_sim_unit {
+    PL_SIM_MATRIX, PL_SIM_WRITE_OUT, PL_SIM_VECTOR, PL_SIM_SCALAR, PL_SIM_LOAD_M, PL_SIM_LOAD_V, PL_SIM_STORE, PL_SIM_CONTROL,
+    PL_SIM_UNIT_COUNT
+};
+const char *pl_sim_unit_name(enum pl_sim_unit u);
+
+struct pl_sim_rows { /* of Vector SRAM: `count` groups of `width` rows, `stride` rows apart */
+    uint32_t first, count, stride, width;
+};
+/* Where an instruction worked and what it touched. */
+struct pl_sim_access {
+    enum pl_sim_unit unit;
+    uint32_t op;     /* index into image->op; n_op = none */
+    unsigned n_read;
+    struct pl_sim_rows read[3], write; /* write.count 0: none */
+    int64_t tile_read, tile_write;     /* Matrix SRAM tiles, the first written; -1 = none */
+    uint32_t tiles_written;
+    uint64_t hbm_read_bytes, hbm_write_bytes;
+};
 /* One retired instruction, in program order. */
 struct pl_sim_retired {
     uint64_t seq;
     uint32_t pc, word;
     struct pl_insn insn;
     uint64_t issue_cyc, start_cyc, end_cyc; /* left the front end; began in its unit; last write done */
+    uint64_t free_cyc;                      /* its unit (of a transfer: the HBM bus) takes the next operation */
+    const struct pl_sim_access *access;     /* lives during the call of the trace function */
 };
 struct pl_sim_options {
     bool functional, timing; /* at least one */
@@ -24,13 +46,6 @@ struct pl_sim_options {
     void (*trace)(void *ctx, const struct pl_sim_retired *r); /* may be NULL */
     void *trace_ctx;
 };
-
-/* Units that can be busy at the same time. */
-enum pl_sim_unit {
-    PL_SIM_MATRIX, PL_SIM_WRITE_OUT, PL_SIM_VECTOR, PL_SIM_SCALAR, PL_SIM_LOAD_M, PL_SIM_LOAD_V, PL_SIM_STORE, PL_SIM_CONTROL,
-    PL_SIM_UNIT_COUNT
-};
-const char *pl_sim_unit_name(enum pl_sim_unit u);
 
 /* What the front end did in a cycle: it sent an instruction, or it waited for the cause that held it longest. A unit that
  * is not busy is idle for the reason the front end was in that cycle. Name, meaning, what would remove it. */
@@ -67,6 +82,7 @@ struct pl_sim_op_stats { /* per operator range of the image; the last one is "(o
     uint64_t insns;
     uint64_t cycles;                        /* end-to-end cycles attributed to it: they sum to the total */
     uint64_t hbm_bytes;
+    uint64_t macs, data_macs;               /* sums over operators: stats.macs, stats.events.macs */
     uint64_t busy_cyc[PL_SIM_UNIT_COUNT];   /* sum over operators: stats.busy_cyc, DMA engines apart (transfers overlap) */
     uint64_t stall_cyc[PL_SIM_CAUSE_COUNT]; /* of the front end; sum over operators: stats.stall_cyc */
 };

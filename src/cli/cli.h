@@ -11,7 +11,7 @@
 #include "plena/sim.h"
 
 /* ---- options ---- */
-enum opt_type { OPT_FLAG, OPT_TEXT, OPT_U64, OPT_LIST };
+enum opt_type { OPT_FLAG, OPT_TEXT, OPT_U64, OPT_U64_OR, OPT_LIST }; /* U64_OR: 10 unless a number follows */
 enum { LIST_MAX = 64 };
 struct opt_list {
     const char *v[LIST_MAX];
@@ -91,7 +91,8 @@ json_t *cli_plan_json(const struct pl_plan *p);
 json_t *cli_text_json(const char *s, size_t len);
 
 /* ---- simulation statistics ---- */
-json_t *stats_json(const struct pl_sim_stats *s, const struct pl_image *img, const struct pl_arch *arch);
+/* n_hot: how many of the dearest instruction words to list; 0 = the default. */
+json_t *stats_json(const struct pl_sim_stats *s, const struct pl_image *img, const struct pl_arch *arch, uint64_t n_hot);
 void stats_print(const struct pl_sim_stats *s, const struct pl_image *img, const struct pl_arch *arch, struct pl_buf *out);
 
 /* ---- progress on stderr: a bar on a terminal, a line a minute elsewhere ---- */

@@ -62,6 +62,11 @@ static int store(const struct verb *v, const struct opt *o, const char *value)
     }
 }
 
+static bool is_number(const char *s)
+{
+    return *s && s[strspn(s, "0123456789")] == 0;
+}
+
 static const struct opt *find(const struct opt *o, size_t n, const char *name, size_t len)
 {
     for (size_t i = 0; i < n; i++)
@@ -109,6 +114,8 @@ int cli_options(const struct verb *v, int argc, char **argv, const struct opt *o
         value = value && is_long ? value + 1 : value;
         if (found->type == OPT_FLAG && value)
             return cli_usage(v, "%s takes no value", arg);
+        if (found->type == OPT_U64_OR && !value)
+            value = i + 1 < argc && is_number(argv[i + 1]) ? argv[++i] : "10";
         if (found->type != OPT_FLAG && !value) {
             if (++i == argc)
                 return cli_usage(v, "%s wants a value: %s", arg, found->arg);

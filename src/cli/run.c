@@ -4,17 +4,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli.h"
 #include "plena/comp.h"
 #include "plena/host.h"
 #include "plena/nn.h"
-#include "plena/report.h"
+#include "report.h"
 
 struct run {
     struct job j;
     const char *prompt;
     uint64_t max_tokens, context, chunk;
     bool check, no_stop, dry_run;
+    struct report_opts report;
+    struct tracer *tracer;
     struct pl_image img;
     struct pl_host *host;
     struct pl_nn *nn;
@@ -68,7 +69,9 @@ static enum pl_status prepare(struct run *r)
     PL_TRY(pl_comp_model(&j->arena, j->ck, &j->arch, &opt, &r->img, &j->d));
     if (r->dry_run)
         return PL_OK;
-    const struct pl_sim_options so = {.functional = true, .timing = true};
+    PL_TRY(tracer_open(&r->report, &(struct report_of){j->model, NULL, &r->img, &j->arch}, &r->tracer, &j->d));
+    const struct pl_sim_options so = {.functional = true, .timing = true, .trace = r->tracer ? tracer_retired : NULL,
+                                      .trace_ctx = r->tracer};
     PL_TRY(pl_host_new(&j->arch, &r->img, &so, &r->host, &j->d));
     if (!r->check)
         return PL_OK;
@@ -180,6 +183,7 @@ static void print_report(const struct run *r)
         pl_buf_printf(&out, "TPS %.1f: %zu tokens generated, %.0f cycles a decode step\n", f.tps, f.made, f.decode_cyc);
     pl_buf_printf(&out, "cycles %s, instructions %s\n\n", pl_group_digits(s->cycles, b1), pl_group_digits(s->insns, b2));
     stats_print(s, &r->img, &r->j.arch, &out);
+    report_print(&r->report, &(struct report_of){r->j.model, s, &r->img, &r->j.arch}, &out);
     if (r->check)
         pl_buf_printf(&out, "check: %s logits equal nn bit for bit\n", pl_group_digits(r->checked, b1));
     fputs(out.data, stdout);
@@ -206,7 +210,7 @@ static void print_json(const struct run *r, const struct pl_buf *text)
     json_object_set_new(o, "ttft_seconds", json_real(f.ttft));
     json_object_set_new(o, "tps", f.made > 1 ? json_real(f.tps) : json_null());
     json_object_set_new(o, "check", r->check ? json_pack("{s:b, s:I}", "equal", 1, "logits", (json_int_t)r->checked) : json_null());
-    json_object_set_new(o, "stats", stats_json(s, &r->img, &r->j.arch));
+    json_object_set_new(o, "stats", stats_json(s, &r->img, &r->j.arch, r->report.hot));
     cli_print_json(o);
 }
 
@@ -239,7 +243,8 @@ static enum pl_status run(struct run *r, const char *model)
     else if (s == PL_OK)
         print_report(r);
     pl_buf_fini(&text);
-    return s;
+    PL_TRY(s);
+    return report_write(&r->report, &(struct report_of){r->j.model, pl_sim_stats(pl_host_sim(r->host)), &r->img, &r->j.arch}, &r->j.d);
 }
 
 int cmd_run(const struct verb *v, int argc, char **argv)
@@ -255,6 +260,7 @@ int cmd_run(const struct verb *v, int argc, char **argv)
         {"chunk", OPT_U64, &r.chunk, "N", "tokens of a prefill pass (default what the prompt needs, at most 64)"},
         {"no-stop", OPT_FLAG, &r.no_stop, NULL, "go on after an end-of-text token"},
         {"dry-run", OPT_FLAG, &r.dry_run, NULL, "compile, say what would run, and stop"},
+        REPORT_OPTS(&r.report),
         JOB_MACHINE_OPTS(&r.j),
     };
     const char *pos[1] = {NULL};
@@ -262,8 +268,12 @@ int cmd_run(const struct verb *v, int argc, char **argv)
     int rc = cli_options(v, argc, argv, o, PL_COUNT(o), pos, 1, &n_pos);
     if (rc < 0 && (r.max_tokens < 1 || r.max_tokens > (1u << 24)))
         rc = cli_usage(v, "--max-tokens must be 1..16777216");
+    if (rc < 0)
+        rc = report_check(v, &r.report, false);
     if (rc < 0) {
-        const enum pl_status s = run(&r, pos[0]);
+        enum pl_status s = run(&r, pos[0]);
+        const enum pl_status traced = tracer_close(r.tracer, s == PL_OK ? &r.j.d : NULL);
+        s = s == PL_OK ? traced : s;
         rc = s == PL_OK ? 0 : cli_fail(s, &r.j.d);
     }
     pl_nn_free(r.nn);

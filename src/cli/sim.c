@@ -7,25 +7,18 @@
 
 #include "plena/isa.h"
 #include "program.h"
+#include "report.h"
 
 struct simulate {
     struct job j;
-    const char *entry, *trace, *stats;
+    const char *entry, *stats, *title;
     struct opt_list param;
     uint64_t max_insns;
     bool registers, own_machine, timing_only, functional_only, no_fast_forward;
     struct program p;
     struct pl_image hand;
-    FILE *out;
+    struct report_opts report;
 };
-
-static void trace_line(void *ctx, const struct pl_sim_retired *r)
-{
-    char text[128];
-    pl_isa_format(&r->insn, text, sizeof text);
-    fprintf(ctx, "%llu %llu %llu %llu %u 0x%08X %s\n", (unsigned long long)r->seq, (unsigned long long)r->issue_cyc,
-            (unsigned long long)r->start_cyc, (unsigned long long)r->end_cyc, r->pc, r->word, text);
-}
 
 /* The machine an image was compiled for, unless the user names one. */
 static enum pl_status image_machine(struct simulate *c, const struct pl_image *img)
@@ -93,15 +86,17 @@ static void print_registers(const struct pl_sim *sim)
 static enum pl_status report(struct simulate *c, const struct pl_image *img, const struct pl_sim *sim, enum pl_sim_stop stop)
 {
     const struct pl_sim_stats *s = pl_sim_stats(sim);
+    const struct report_of of = {c->title, s, img, &c->j.arch};
     if (c->stats) {
         json_t *o = cli_result("plena.sim/1", &c->j.arch);
-        json_object_set_new(o, "stats", stats_json(s, img, &c->j.arch));
+        json_object_set_new(o, "stats", stats_json(s, img, &c->j.arch, c->report.hot));
         PL_TRY(cli_write_json(c->stats, o, &c->j.d));
     }
+    PL_TRY(report_write(&c->report, &of, &c->j.d));
     if (c->j.json) {
         json_t *o = cli_result("plena.sim/1", &c->j.arch);
         json_object_set_new(o, "stopped", json_string(stop == PL_SIM_HALTED ? "halted" : "breakpoint"));
-        json_object_set_new(o, "stats", stats_json(s, img, &c->j.arch));
+        json_object_set_new(o, "stats", stats_json(s, img, &c->j.arch, c->report.hot));
         cli_print_json(o);
         return PL_OK;
     }
@@ -112,6 +107,7 @@ static enum pl_status report(struct simulate *c, const struct pl_image *img, con
     pl_buf_printf(&b, "%s after %llu instructions, %llu cycles\n\n", stop == PL_SIM_HALTED ? "halted" : "stopped at a breakpoint",
                   (unsigned long long)s->insns, (unsigned long long)s->cycles);
     stats_print(s, img, &c->j.arch, &b);
+    report_print(&c->report, &of, &b);
     fputs(b.data, stdout);
     pl_buf_fini(&b);
     return PL_OK;
@@ -120,11 +116,14 @@ static enum pl_status report(struct simulate *c, const struct pl_image *img, con
 static enum pl_status run_image(struct simulate *c, const struct pl_image *img)
 {
     struct pl_sim *sim = NULL;
+    struct tracer *tracer;
     enum pl_sim_stop stop;
     uint32_t pc = 0;
-    const struct pl_sim_options opt = {.functional = !c->timing_only, .timing = !c->functional_only, .no_fast_forward = c->no_fast_forward, .max_insns = c->max_insns,
-                                       .trace = c->out ? trace_line : NULL, .trace_ctx = c->out};
     PL_TRY(entry_pc(c, img, &pc));
+    PL_TRY(tracer_open(&c->report, &(struct report_of){c->title, NULL, img, &c->j.arch}, &tracer, &c->j.d));
+    const struct pl_sim_options opt = {.functional = !c->timing_only, .timing = !c->functional_only,
+                                       .no_fast_forward = c->no_fast_forward, .max_insns = c->max_insns,
+                                       .trace = tracer ? tracer_retired : NULL, .trace_ctx = tracer};
     enum pl_status s = pl_sim_new(&c->j.arch, img, &opt, &sim, &c->j.d);
     for (size_t i = 0; i < c->param.n && s == PL_OK; i++)
         s = set_param(c, img, sim, c->param.v[i]);
@@ -133,7 +132,8 @@ static enum pl_status run_image(struct simulate *c, const struct pl_image *img)
     if (s == PL_OK)
         s = report(c, img, sim, stop);
     pl_sim_free(sim);
-    return s;
+    const enum pl_status traced = tracer_close(tracer, s == PL_OK ? &c->j.d : NULL);
+    return s == PL_OK ? traced : s;
 }
 
 static enum pl_status run(struct simulate *c, const char *path)
@@ -148,18 +148,8 @@ static enum pl_status run(struct simulate *c, const char *path)
         s = program_image(&j->arena, &c->p, path, &j->arch, &c->hand, &j->d);
         img = &c->hand;
     }
-    if (s == PL_OK && !job_printed_config(j)) {
-        if (c->trace && !(c->out = fopen(c->trace, "w")))
-            s = pl_fail(&j->d, PL_EIO, "%s: %s", c->trace, strerror(errno));
-        if (c->out)
-            fputs("# seq issue start end pc word instruction\n", c->out);
-        if (s == PL_OK)
-            s = run_image(c, img);
-        if (c->out && (fflush(c->out) || ferror(c->out)) && s == PL_OK)
-            s = pl_fail(&j->d, PL_EIO, "%s: cannot be written", c->trace);
-        if (c->out)
-            fclose(c->out);
-    }
+    if (s == PL_OK && !job_printed_config(j))
+        s = run_image(c, img);
     program_close(&c->p);
     return s;
 }
@@ -172,13 +162,13 @@ int cmd_sim(const struct verb *v, int argc, char **argv)
     const struct opt o[] = {
         {"entry", OPT_TEXT, &c.entry, "NAME|PC", "where to start (default the first entry of an image, else 0)"},
         {"param", OPT_LIST, &c.param, "NAME=V,V,..", "set a parameter (or INT SRAM words by address); repeatable"},
-        {"trace", OPT_TEXT, &c.trace, "FILE", "one line per retired instruction"},
         {"stats", OPT_TEXT, &c.stats, "FILE", "statistics as JSON"},
         {"max-insns", OPT_U64, &c.max_insns, "N", "fail after so many instructions"},
         {"registers", OPT_FLAG, &c.registers, NULL, "print the registers that are not 0 at the end"},
         {"timing-only", OPT_FLAG, &c.timing_only, NULL, "cycles without tensor data"},
         {"functional-only", OPT_FLAG, &c.functional_only, NULL, "values without cycles"},
         {"no-fast-forward", OPT_FLAG, &c.no_fast_forward, NULL, "step every pass of every loop; same statistics"},
+        REPORT_OPTS(&c.report),
         JOB_MACHINE_OPTS(&c.j),
     };
     const char *pos[1] = {NULL};
@@ -188,7 +178,10 @@ int cmd_sim(const struct verb *v, int argc, char **argv)
         rc = cli_usage(v, "IMAGE is missing");
     if (rc < 0 && c.timing_only && c.functional_only)
         rc = cli_usage(v, "--timing-only and --functional-only leave nothing to do");
+    if (rc < 0)
+        rc = report_check(v, &c.report, c.functional_only);
     if (rc < 0) {
+        c.title = pos[0];
         c.own_machine = c.j.machine != NULL;
         if (!c.j.machine)
             c.j.machine = "small";

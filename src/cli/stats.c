@@ -3,34 +3,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli.h"
-#include "plena/report.h"
-
-/* Ranges of one operator (it appears in prefill and decode code) added up, in order of first appearance. */
-struct op_sum {
-    const char *name;
-    struct pl_sim_op_stats st;
-};
+#include "plena/hbm.h"
+#include "report.h"
 
 static void add_op(struct pl_sim_op_stats *to, const struct pl_sim_op_stats *from)
 {
     to->insns += from->insns;
     to->cycles += from->cycles;
     to->hbm_bytes += from->hbm_bytes;
+    to->macs += from->macs;
+    to->data_macs += from->data_macs;
     for (unsigned u = 0; u < PL_SIM_UNIT_COUNT; u++)
         to->busy_cyc[u] += from->busy_cyc[u];
     for (unsigned c = 0; c < PL_SIM_CAUSE_COUNT; c++)
         to->stall_cyc[c] += from->stall_cyc[c];
 }
 
-static struct op_sum *sum_ops(const struct pl_sim_stats *s, const struct pl_image *img, size_t *n_out)
+struct op_sum *sum_ops(const struct pl_sim_stats *s, const struct pl_image *img, size_t *n_out)
 {
     struct op_sum *sum = calloc(s->n_op, sizeof *sum);
     if (!sum)
         abort();
     size_t n = 0;
     for (size_t i = 0; i < s->n_op; i++) {
-        const char *name = i < img->n_op ? img->op[i].name : "(other)";
+        const char *name = op_name(img, i);
         size_t k = 0;
         while (k < n && strcmp(sum[k].name, name) != 0)
             k++;
@@ -42,9 +38,18 @@ static struct op_sum *sum_ops(const struct pl_sim_stats *s, const struct pl_imag
     return sum;
 }
 
-static double ratio(double a, double b)
+double ratio(double a, double b)
 {
     return b > 0 ? a / b : 0;
+}
+
+double hbm_peak(const struct pl_arch *a)
+{
+    struct pl_hbm_params p;
+    if (!strcmp(a->hbm_model, "simple") || pl_hbm_preset(a->hbm_model, &p, NULL) != PL_OK)
+        return a->hbm_bandwidth;
+    p.stacks = a->hbm_stacks;
+    return pl_hbm_peak_gbs(&p) * 1e9 / a->clock_hz;
 }
 
 /* Multiply-accumulates the array could have made: BLEN x MLEN multipliers for BLEN rows... per cycle blen*mlen. */
@@ -94,7 +99,7 @@ static json_t *events_json(const struct pl_sim_stats *s)
     return o;
 }
 
-static json_t *operators_json(const struct op_sum *sum, size_t n)
+static json_t *operators_json(const struct op_sum *sum, size_t n, const struct pl_arch *arch)
 {
     json_t *ops = json_array();
     for (size_t i = 0; i < n; i++) {
@@ -104,16 +109,19 @@ static json_t *operators_json(const struct op_sum *sum, size_t n)
         for (unsigned u = 0; u < PL_SIM_UNIT_COUNT; u++)
             if (sum[i].st.busy_cyc[u])
                 json_object_set_new(busy, pl_sim_unit_name(u), json_integer((json_int_t)sum[i].st.busy_cyc[u]));
-        json_array_append_new(ops, json_pack("{s:s, s:I, s:I, s:I, s:o, s:o}", "name", sum[i].name, "cycles", (json_int_t)sum[i].st.cycles,
-                                             "instructions", (json_int_t)sum[i].st.insns, "hbm_bytes",
-                                             (json_int_t)sum[i].st.hbm_bytes, "busy_cycles", busy, "stall_cycles",
-                                             causes_json(sum[i].st.stall_cyc)));
+        json_array_append_new(ops, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "name", sum[i].name, "cycles",
+                                             (json_int_t)sum[i].st.cycles, "instructions", (json_int_t)sum[i].st.insns, "hbm_bytes",
+                                             (json_int_t)sum[i].st.hbm_bytes, "macs", (json_int_t)sum[i].st.macs, "data_macs",
+                                             (json_int_t)sum[i].st.data_macs, "busy_cycles", busy, "stall_cycles",
+                                             causes_json(sum[i].st.stall_cyc), "roofline",
+                                             roof_json(roof_of(sum[i].st.data_macs, sum[i].st.hbm_bytes, sum[i].st.cycles, arch))));
     }
     return ops;
 }
 
-json_t *stats_json(const struct pl_sim_stats *s, const struct pl_image *img, const struct pl_arch *arch)
+json_t *stats_json(const struct pl_sim_stats *s, const struct pl_image *img, const struct pl_arch *arch, uint64_t n_hot)
 {
+    const struct report_of of = {"", s, img, arch};
     size_t n;
     struct op_sum *sum = sum_ops(s, img, &n);
     json_t *insns = json_object(), *layers = json_array();
@@ -128,24 +136,18 @@ json_t *stats_json(const struct pl_sim_stats *s, const struct pl_image *img, con
                           (json_int_t)s->fast_forwarded, "hbm_read_bytes", (json_int_t)s->hbm_read_bytes, "hbm_write_bytes",
                           (json_int_t)s->hbm_write_bytes, "macs", (json_int_t)s->macs, "array_utilisation", array_use(s, arch),
                           "hbm_bandwidth_utilisation",
-                          ratio((double)(s->hbm_read_bytes + s->hbm_write_bytes), (double)s->cycles * arch->hbm_bandwidth));
+                          ratio((double)(s->hbm_read_bytes + s->hbm_write_bytes), (double)s->cycles * hbm_peak(arch)));
     json_object_set_new(o, "front_end", causes_json(s->stall_cyc));
     json_object_set_new(o, "units", units_json(s));
-    json_object_set_new(o, "operators", operators_json(sum, n));
+    json_object_set_new(o, "operators", operators_json(sum, n, arch));
     json_object_set_new(o, "layers", layers);
+    json_object_set_new(o, "hot", hot_json(&of, n_hot ? n_hot : HOT_DEFAULT));
+    json_object_set_new(o, "explain", explain_json(&of));
     json_object_set_new(o, "events", events_json(s));
     json_object_set_new(o, "instructions_by_name", insns);
     json_object_set_new(o, "sticky_nan", json_boolean(s->sticky_nan));
     free(sum);
     return o;
-}
-
-static unsigned largest(const uint64_t *cyc)
-{
-    unsigned best = 0;
-    for (unsigned c = 1; c < PL_SIM_CAUSE_COUNT; c++)
-        best = cyc[c] > cyc[best] ? c : best;
-    return best;
 }
 
 void stats_print(const struct pl_sim_stats *s, const struct pl_image *img, const struct pl_arch *arch, struct pl_buf *out)
@@ -158,7 +160,7 @@ void stats_print(const struct pl_sim_stats *s, const struct pl_image *img, const
     pl_arena_init(&a);
     pl_table_init(&t, &a, "<unit|busy cycles|share|<mostly idle for|share");
     for (unsigned u = 0; u < PL_SIM_UNIT_COUNT; u++) {
-        const unsigned c = largest(s->idle_cyc[u]);
+        const unsigned c = largest_cause(s->idle_cyc[u], 0);
         pl_table_row(&t, "%s|%s|%.1f %%|%s|%.1f %%", pl_sim_unit_name(u), pl_group_digits(s->busy_cyc[u], b1),
                      100 * ratio((double)s->busy_cyc[u], (double)s->cycles), pl_sim_cause_name(c),
                      100 * ratio((double)s->idle_cyc[u][c], (double)s->cycles));
@@ -179,7 +181,7 @@ void stats_print(const struct pl_sim_stats *s, const struct pl_image *img, const
     const double bytes = (double)(s->hbm_read_bytes + s->hbm_write_bytes);
     pl_buf_printf(out, "\nHBM: %s bytes read, %s written; %.1f bytes a cycle, %.1f %% of the peak\n",
                   pl_group_digits(s->hbm_read_bytes, b1), pl_group_digits(s->hbm_write_bytes, b2), ratio(bytes, (double)s->cycles),
-                  100 * ratio(bytes, (double)s->cycles * arch->hbm_bandwidth));
+                  100 * ratio(bytes, (double)s->cycles * hbm_peak(arch)));
     pl_buf_printf(out, "array: %s multiply-accumulates, %.1f %% of %u x %u every cycle\n", pl_group_digits(s->macs, b1),
                   100 * array_use(s, arch), arch->blen, arch->mlen);
     if (s->sticky_nan)

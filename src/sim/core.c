@@ -132,7 +132,7 @@ void pl_sim_free(struct pl_sim *sim)
     free(sim->op_stats);
     free(sim->pc_stats);
     free(sim->layer);
-    free(sim->trace.r);
+    free(sim->trace.e);
     free(sim->unfenced);
     free(sim);
 }
@@ -198,7 +198,7 @@ static enum pl_status one(struct pl_sim *sim)
     if (sim->opt.timing)
         sim_timing_step(sim, dec, &t, &r);
     if (sim->opt.trace)
-        sim_trace(sim, &r);
+        sim_trace(sim, dec, &t, &r);
     if (record)
         sim_ff_recorded(sim, record, &t, &r);
     if (sim->pc == pc)
@@ -240,11 +240,13 @@ static void finish_stats(struct pl_sim *sim)
     struct pl_sim_stats *st = &sim->stats;
     memset(st->insns_by_op, 0, sizeof st->insns_by_op);
     for (size_t i = 0; i < st->n_op; i++)
-        sim->op_stats[i].insns = 0;
+        sim->op_stats[i].insns = sim->op_stats[i].macs = sim->op_stats[i].data_macs = 0;
     for (size_t pc = 0; pc < st->n_pc; pc++)
         if (sim->pc_stats[pc].count) {
+            struct pl_sim_op_stats *op = &sim->op_stats[sim->code[pc].op_range];
             st->insns_by_op[sim->code[pc].in.op] += sim->pc_stats[pc].count;
-            sim->op_stats[sim->code[pc].op_range].insns += sim->pc_stats[pc].count;
+            op->insns += sim->pc_stats[pc].count;
+            sim_count_products(sim->arch, &sim->code[pc].in, sim->pc_stats[pc].count, op);
         }
     sim_count_events(sim);
     if (sim->opt.timing)

@@ -27,11 +27,56 @@ static uint64_t stored_bits(const struct pl_format *f, uint64_t n)
     return n * pl_format_bits(f) + (pl_format_has_scale(f) ? n / f->block * 8 : 0);
 }
 
+static struct geometry geometry_of(const struct pl_arch *a)
+{
+    return (struct geometry){.mlen = a->mlen, .blen = a->blen, .hlen = a->hlen, .vlen = a->vlen};
+}
+
+/* Slots: blocks of BLEN x BLEN results, each BLEN cycles of BLEN x MLEN multipliers. */
+static uint64_t slot_macs(const struct geometry *g, const struct pl_sim_format_use *u)
+{
+    const uint64_t columns = g->mlen / g->blen;
+    return (u->matrix + u->vector + (u->batched * columns + u->batched_vector) * columns) * g->blen * g->blen * g->mlen;
+}
+
+/* Of rows that hold data; all heads of a batched product together have MLEN lanes. */
+static uint64_t data_macs(const struct geometry *g, const struct pl_sim_format_use *u)
+{
+    return u->matrix * g->blen * g->blen * g->mlen + u->vector * g->blen * g->mlen +
+           (u->batched * g->mlen + u->batched_vector) * g->mlen * g->mlen;
+}
+
+/* The instructions that touch a tile, as sim_count_tile_use tells them apart while they run. */
+void sim_count_products(const struct pl_arch *a, const struct pl_insn *in, uint64_t n, struct pl_sim_op_stats *op)
+{
+    struct pl_sim_format_use u = {0};
+    switch (in->op) {
+    case PL_M_MM: case PL_M_TMM:
+        u.matrix = n;
+        break;
+    case PL_M_MV: case PL_M_TMV:
+        u.vector = n;
+        break;
+    case PL_M_BMM: case PL_M_BTMM: /* without rd the write-out does the work */
+        u.batched = in->rd ? n : 0;
+        break;
+    case PL_M_BMM_WO:
+        u.batched = n;
+        break;
+    case PL_M_BMV_WO:
+        u.batched_vector = n;
+        break;
+    default:
+        return;
+    }
+    const struct geometry g = geometry_of(a);
+    op->macs += slot_macs(&g, &u);
+    op->data_macs += data_macs(&g, &u);
+}
+
 static void matrix_events(struct pl_sim_events *e, const struct geometry *g, const struct pl_sim_format_use *u)
 {
-    const uint64_t heads = g->mlen / g->hlen;
-    const uint64_t per_row = heads * g->hlen * g->mlen; /* of a batched product */
-    e->macs += u->matrix * g->blen * g->blen * g->mlen + u->vector * g->blen * g->mlen + (u->batched * g->mlen + u->batched_vector) * per_row;
+    e->macs += data_macs(g, u);
     e->matrix_read_bits += (u->matrix + u->vector) * stored_bits(&u->format, g->blen * g->mlen) +
                            (u->batched + u->batched_vector) * stored_bits(&u->format, g->mlen * g->mlen);
     const uint64_t left = u->matrix * g->blen * g->mlen + u->vector * g->mlen + (u->batched * g->mlen + u->batched_vector) * g->mlen;
@@ -111,8 +156,8 @@ void sim_count_events(struct pl_sim *sim)
 {
     struct pl_sim_stats *st = &sim->stats;
     struct pl_sim_events *e = &st->events;
-    const struct pl_arch *a = sim->arch;
-    const struct geometry g = {a->mlen, a->blen, a->hlen, a->vlen, pl_minifloat_bits(sim->img->plan.vec)};
+    struct geometry g = geometry_of(sim->arch);
+    g.vec_bits = pl_minifloat_bits(sim->img->plan.vec);
     *e = (struct pl_sim_events){.issued = st->insns, .hbm_read_bits = 8 * st->hbm_read_bytes, .hbm_write_bits = 8 * st->hbm_write_bytes,
                                 .matrix_write_bits = 8 * sim->loaded_m_bytes, .vector_write_bits = 8 * sim->loaded_v_bytes,
                                 .vector_read_bits = sim->stored_lanes * g.vec_bits, .quantised_elements = sim->stored_lanes};
@@ -121,9 +166,7 @@ void sim_count_events(struct pl_sim *sim)
     for (size_t k = 0; k < st->n_use; k++) {
         const struct pl_sim_format_use *u = &st->use[k];
         matrix_events(e, &g, u);
-        /* Slots: blocks of BLEN x BLEN results, each BLEN cycles of BLEN x MLEN multipliers. */
-        const uint64_t columns = g.mlen / g.blen;
-        st->macs += (u->matrix + u->vector + (u->batched * columns + u->batched_vector) * columns) * g.blen * g.blen * g.mlen;
+        st->macs += slot_macs(&g, u);
     }
     for (unsigned op = 0; op < PL_OP_COUNT; op++) {
         const uint64_t n = st->insns_by_op[op];

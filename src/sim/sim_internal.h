@@ -192,7 +192,10 @@ struct ff {
 
 /* Retired instructions on their way to the trace: those behind one whose end is not known yet wait. */
 struct trace_queue {
-    struct pl_sim_retired *r;
+    struct trace_entry {
+        struct pl_sim_retired r;
+        struct pl_sim_access access;
+    } *e;
     size_t n, cap;
 };
 
@@ -279,7 +282,7 @@ void sim_timing_drain(struct pl_sim *sim);
 uint64_t sim_timing_cycles(struct pl_sim *sim);
 
 /* trace.c */
-void sim_trace(struct pl_sim *sim, const struct pl_sim_retired *r);
+void sim_trace(struct pl_sim *sim, const struct decoded *dec, const struct touch *t, const struct pl_sim_retired *r);
 void sim_trace_flush(struct pl_sim *sim);
 
 /* account.c: which unit was busy in which state of the front end */
@@ -310,6 +313,8 @@ void sim_memory_events(const struct pl_sim *sim, struct pl_sim_events *e); /* wh
 
 /* events.c: what will cost energy, from the counts per instruction word */
 void sim_count_events(struct pl_sim *sim);
+/* Multiply-accumulates of n executions of an instruction, added to its operator. */
+void sim_count_products(const struct pl_arch *a, const struct pl_insn *in, uint64_t n, struct pl_sim_op_stats *op);
 /* Products against tiles, by the tiles' format. */
 static inline void sim_count_tile_use(struct pl_sim *sim, const struct touch *x)
 {

@@ -339,6 +339,7 @@ void sim_timing_step(struct pl_sim *sim, const struct decoded *dec, const struct
     t->step.read_done = stamp_cyc(read_done);
     r->issue_cyc = w.at;
     r->end_cyc = end & PENDING ? end : stamp_cyc(end); /* pending: the trace holds it back */
+    r->free_cyc = read_done & PENDING ? read_done : stamp_cyc(read_done);
 }
 
 void sim_timing_drain(struct pl_sim *sim)

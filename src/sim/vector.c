@@ -124,34 +124,31 @@ static enum pl_status reduction_row(struct pl_sim *sim, const struct pl_insn *in
     return PL_OK;
 }
 
-enum pl_status sim_V_RED_SUM(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
+/* f[rd] = combine(f[rd], reduce(the row's active lanes, `neutral` in the place of the others)). */
+static enum pl_status reduction(struct pl_sim *sim, const struct pl_insn *in, struct touch *t, enum pl_op_class class, float neutral,
+                                float (*reduce)(struct pl_minifloat f, const float *a, size_t n), float (*combine)(float a, float b))
 {
     uint32_t row;
     float lane[MAX_VLEN];
-    t->class = PL_OPC_VSUM;
+    t->class = class;
     PL_TRY(reduction_row(sim, in, t, &row));
     if (!sim->opt.functional)
         return PL_OK;
     const float *a = vrow_data(sim, row);
     for (uint32_t l = 0; l < sim->arch->vlen; l++)
-        lane[l] = lane_active(sim, in, l) ? a[l] : 0.0f;
-    sim->fp[in->rd] = pl_f32_add(sim->fp[in->rd], pl_vec_sum(sim->img->plan.vec, lane, sim->arch->vlen));
+        lane[l] = lane_active(sim, in, l) ? a[l] : neutral;
+    sim->fp[in->rd] = combine(sim->fp[in->rd], reduce(sim->img->plan.vec, lane, sim->arch->vlen));
     return PL_OK;
+}
+
+enum pl_status sim_V_RED_SUM(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
+{
+    return reduction(sim, in, t, PL_OPC_VSUM, 0.0f, pl_vec_sum, pl_f32_add);
 }
 
 enum pl_status sim_V_RED_MAX(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
 {
-    uint32_t row;
-    float lane[MAX_VLEN];
-    t->class = PL_OPC_VMAX;
-    PL_TRY(reduction_row(sim, in, t, &row));
-    if (!sim->opt.functional)
-        return PL_OK;
-    const float *a = vrow_data(sim, row);
-    for (uint32_t l = 0; l < sim->arch->vlen; l++)
-        lane[l] = lane_active(sim, in, l) ? a[l] : NAN;
-    sim->fp[in->rd] = pl_f32_max(sim->fp[in->rd], pl_vec_max(sim->img->plan.vec, lane, sim->arch->vlen));
-    return PL_OK;
+    return reduction(sim, in, t, PL_OPC_VMAX, NAN, pl_vec_max, pl_f32_max);
 }
 
 enum pl_status sim_V_ARGMAX(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)

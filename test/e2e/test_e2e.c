@@ -62,11 +62,14 @@ static void same_bits(const struct combo *c, const char *phase, size_t first, co
                      first + i / vocab, i % vocab, (double)got[i], (double)want[i]);
 }
 
-static void every_cycle_is_accounted_for(const struct pl_sim_stats *st)
+static void every_cycle_is_accounted_for(const struct pl_sim_stats *st, const struct pl_arch *arch)
 {
-    uint64_t ops = 0, insns = 0, front = 0;
+    uint64_t ops = 0, insns = 0, front = 0, macs = 0, data_macs = 0, bytes = 0;
     for (size_t i = 0; i < st->n_op; i++) {
         ops += st->op[i].cycles;
+        macs += st->op[i].macs;
+        data_macs += st->op[i].data_macs;
+        bytes += st->op[i].hbm_bytes;
         insns += st->op[i].insns;
     }
     for (unsigned c = 0; c < PL_SIM_CAUSE_COUNT; c++) {
@@ -79,6 +82,10 @@ static void every_cycle_is_accounted_for(const struct pl_sim_stats *st)
     assert_int_equal(ops, st->cycles);
     assert_int_equal(front, st->cycles);
     assert_int_equal(insns, st->insns);
+    assert_int_equal(macs, st->macs);
+    assert_int_equal(data_macs, st->events.macs);
+    assert_int_equal(bytes, st->hbm_read_bytes + st->hbm_write_bytes);
+    assert_true(data_macs && data_macs <= macs);
     assert_int_equal(st->stall_cyc[PL_SIM_ISSUE_CAUSE], st->insns); /* one instruction a cycle */
     for (unsigned u = 0; u < PL_SIM_UNIT_COUNT; u++) {
         uint64_t unit = st->busy_cyc[u];
@@ -92,6 +99,9 @@ static void every_cycle_is_accounted_for(const struct pl_sim_stats *st)
             of_ops += st->op[i].busy_cyc[u];
         assert_int_equal(of_ops, st->busy_cyc[u]);
     }
+    /* A busy cycle of the array is blen x mlen slots, in every operator. */
+    for (size_t i = 0; i < st->n_op; i++)
+        assert_int_equal(st->op[i].macs, st->op[i].busy_cyc[PL_SIM_MATRIX] * arch->blen * arch->mlen);
 }
 
 static void check_combo(const char *model, const struct combo *c)
@@ -117,7 +127,7 @@ static void check_combo(const char *model, const struct combo *c)
         assert_int_equal(next, pl_nn_argmax(want, s.vocab));
     }
     const struct pl_sim_stats *st = pl_sim_stats(pl_host_sim(s.host));
-    every_cycle_is_accounted_for(st);
+    every_cycle_is_accounted_for(st, &s.arch);
     assert_false(st->sticky_nan);
     print_message("%-13s %-14s %-14s %-14s %u + %u tokens: %zu logits equal\n", c->machine, c->weight, c->act, c->kv, c->prompt,
                   c->decode, total * s.vocab);

@@ -9,20 +9,6 @@
 
 static struct pl_diag d;
 
-static uint32_t bits_of(float x)
-{
-    uint32_t u;
-    memcpy(&u, &x, 4);
-    return u;
-}
-
-static float from_bits(uint32_t u)
-{
-    float x;
-    memcpy(&x, &u, 4);
-    return x;
-}
-
 /* ---- minifloats, written out from the definition ---- */
 static double slow_decode(struct pl_minifloat f, uint32_t code)
 {

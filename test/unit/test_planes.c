@@ -72,6 +72,13 @@ static void accounts_add_up(const struct pl_sim_stats *st)
             all += st->idle_cyc[u][c];
         assert_int_equal(all, st->cycles);
     }
+    uint64_t macs = 0, data_macs = 0;
+    for (size_t i = 0; i < st->n_op; i++) {
+        macs += st->op[i].macs;
+        data_macs += st->op[i].data_macs;
+    }
+    assert_int_equal(macs, st->macs);
+    assert_int_equal(data_macs, st->events.macs);
 }
 
 static void with_machines(uint64_t seed, uint64_t budget, uint64_t *insns, uint64_t *forwarded, bool values)

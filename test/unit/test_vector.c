@@ -6,20 +6,6 @@
 
 #include "plena/mx.h"
 
-static uint32_t bits_of(float x)
-{
-    uint32_t u;
-    memcpy(&u, &x, 4);
-    return u;
-}
-
-static float from_bits(uint32_t u)
-{
-    float x;
-    memcpy(&x, &u, 4);
-    return x;
-}
-
 static const struct pl_minifloat vecs[] = {{8, 7, PL_SPECIAL_IEEE}, {5, 10, PL_SPECIAL_IEEE}, {6, 9, PL_SPECIAL_IEEE}, {5, 6, PL_SPECIAL_IEEE},
                                            {4, 7, PL_SPECIAL_IEEE}, {8, 10, PL_SPECIAL_IEEE}};
 
