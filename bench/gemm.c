@@ -13,7 +13,7 @@
 #include "gemm.h"
 #include "plena/sim.h"
 
-enum { M = GEMM_M, N = GEMM_N, K = GEMM_K };
+enum { M = 512, N = 4096, K = 4096 };
 
 struct operands { /* of the product */
     struct pl_mm_spec spec;
@@ -137,7 +137,7 @@ static void print(const struct bench_options *o, const char *machine, const char
 static enum pl_status one(const struct bench_options *o, const struct pl_arch *arch, const char *name, const char *act,
                           const char *weight, struct pl_diag *d)
 {
-    struct gemm g = {.arch = arch};
+    struct gemm g = {.arch = arch, .m = M, .n = N, .k = K};
     struct operands p = {0};
     struct pl_sim *sim = NULL;
     struct times best;

@@ -1,18 +1,18 @@
-/* gemm.h - the linear layer that bench gemm times, and its program image. */
+/* gemm.h - a linear layer of any size as a program image: what bench gemm and bench efficiency run. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef BENCH_GEMM_H
 #define BENCH_GEMM_H
 #include "plena/arch.h"
 #include "plena/obj.h"
 
-enum { GEMM_M = 512, GEMM_N = 4096, GEMM_K = 4096 }; /* tokens, outputs, inputs */
-enum { GEMM_X, GEMM_W, GEMM_Y };                     /* tensor descriptors */
+enum { GEMM_X, GEMM_W, GEMM_Y }; /* tensor descriptors */
 
 struct gemm {
     const struct pl_arch *arch;
+    uint32_t m, n, k; /* tokens (a power of two), outputs, inputs */
     struct pl_format act, weight;
     struct pl_arena arena;
-    float *x, *w, *out;  /* [M][K] in the vector format, [N][K], [M][N] */
+    float *x, *w, *out;  /* [M][K] in the vector format, [N][K], [M][N]; x NULL: an image without data, for timing */
     uint8_t *packed, *scale; /* w quantised: rows of pl_format_row_bytes and pl_format_row_scales */
     struct pl_image image;
 };

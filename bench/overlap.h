@@ -1,0 +1,31 @@
+/* overlap.h - how well a program hides its transfers: array and HBM against what they can do. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BENCH_OVERLAP_H
+#define BENCH_OVERLAP_H
+#include "plena/sim.h"
+
+struct overlap {
+    uint64_t cycles, array_cyc, hbm_bytes;
+    double array_share;     /* busy cycles of the array in all cycles */
+    double bytes_per_cycle; /* moved */
+    double achievable;      /* bytes a cycle of one sequential read of as many bytes */
+    double hbm_share;       /* bytes_per_cycle of achievable */
+    uint64_t unnamed_cyc;   /* of all units: neither busy nor idle for a named cause; 0 */
+};
+/* y[m][n] = x[m][k] w[n][k]^T by the program of gemm_image.c, timing only. act, weight: formats. */
+enum pl_status overlap_gemm(const struct pl_arch *arch, uint32_t m, uint32_t n, uint32_t k, const char *act, const char *weight,
+                            struct overlap *out, struct pl_diag *d);
+/* Core cycles that HBM of this machine takes for one sequential read. */
+enum pl_status overlap_sequential(const struct pl_arch *arch, uint64_t bytes, double *cycles, struct pl_diag *d);
+
+/* A decode step behind `position` tokens, operator by operator. An operator is HBM-bound if its bytes take longer than its
+ * work in any unit. */
+struct overlap_step {
+    struct overlap all;
+    size_t operators, hbm_bound;
+    double least_share; /* of achievable, of the HBM-bound operators; 1 if there is none */
+    char least[48];     /* its name */
+};
+enum pl_status overlap_decode(const struct pl_arch *arch, const char *model, uint32_t position, struct overlap_step *out,
+                              struct pl_diag *d);
+#endif
