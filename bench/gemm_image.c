@@ -12,66 +12,71 @@
 #include "plena/isa.h"
 
 /* Registers: gp2 passes left, gp3 the present half of Matrix SRAM, gp4 the present half of Vector SRAM, gp6 sets of tiles
- * left, gp7 first output of the set, gp8 where its results go; INT SRAM word 0: first row of the pass. */
+ * left, gp7 first output of the set, gp8 where its results go; INT SRAM words 0 and 1: first row of the pass, of the block. */
 
 /* x rows gp10.. in gp11 pieces of Q rows to gp9. */
 #define LOAD_X                                                                                                         \
-    "  C_LOOP_REG gp12, gp11\n"                                                                                  \
-    "  S_ADDI_INT gp1, gp9, 0\n"                                                                                 \
-    "  li gp5, 0\n"                                                                                              \
-    "  C_LOOP_START gp13, K / P\n"                                                                               \
-    "  H_LOAD_V gp1, gp10, gp0, gp5, LQ\n"                                                                       \
-    "  S_ADD_INT gp1, gp1, gp14\n"                                                                               \
-    "  S_ADDI_INT gp5, gp5, P\n"                                                                                 \
-    "  C_LOOP_END gp13\n"                                                                                        \
-    "  S_ADDI_INT gp9, gp9, Q * P\n"                                                                             \
-    "  S_ADDI_INT gp10, gp10, Q\n"                                                                               \
+    "  C_LOOP_REG gp12, gp11\n"                                                                                        \
+    "  S_ADDI_INT gp1, gp9, 0\n"                                                                                       \
+    "  li gp5, 0\n"                                                                                                    \
+    "  C_LOOP_START gp13, K / P\n"                                                                                     \
+    "  H_LOAD_V gp1, gp10, gp0, gp5, LQ\n"                                                                             \
+    "  S_ADD_INT gp1, gp1, gp14\n"                                                                                     \
+    "  S_ADDI_INT gp5, gp5, P\n"                                                                                       \
+    "  C_LOOP_END gp13\n"                                                                                              \
+    "  S_ADDI_INT gp9, gp9, Q * P\n"                                                                                   \
+    "  S_ADDI_INT gp10, gp10, Q\n"                                                                                     \
     "  C_LOOP_END gp12\n"
 
 /* The tiles of outputs gp10.. to gp9. Outputs behind the last load as zeros, without traffic. */
 #define LOAD_W                                                                                                         \
-    "  li gp5, 1\n"                                                                                              \
-    "  li gp11, 0\n"                                                                                             \
-    "  C_LOOP_START gp12, K / P\n"                                                                               \
-    "  H_LOAD_M gp9, gp10, gp5, gp11\n"                                                                          \
-    "  S_ADD_INT gp9, gp9, gp15\n"                                                                               \
-    "  S_ADDI_INT gp11, gp11, P\n"                                                                               \
+    "  li gp5, 1\n"                                                                                                    \
+    "  li gp11, 0\n"                                                                                                   \
+    "  C_LOOP_START gp12, K / P\n"                                                                                     \
+    "  H_LOAD_M gp9, gp10, gp5, gp11\n"                                                                                \
+    "  S_ADD_INT gp9, gp9, gp15\n"                                                                                     \
+    "  S_ADDI_INT gp11, gp11, P\n"                                                                                     \
     "  C_LOOP_END gp12\n"
 
 #define OTHER_HALF                                                                                                     \
-    "  li gp9, HALF\n"                                                                                           \
+    "  li gp9, HALF\n"                                                                                                 \
     "  S_SUB_INT gp9, gp9, gp3\n"
 
-/* All rows of the pass against the present set, their store, and on to the next set. */
+/* All rows of the pass against the present set, stored block by block, and on to the next set. */
 #define MULTIPLY                                                                                                       \
-    "  S_ADDI_INT gp10, gp4, 0\n"                                                                                \
-    "  C_LOOP_START gp9, R / B\n"                                                                                \
-    "  S_ADDI_INT gp11, gp3, 0\n"                                                                                \
-    "  C_LOOP_START gp12, P / B\n"                                                                               \
-    "  S_ADDI_INT gp1, gp10, 0\n"                                                                                \
-    "  S_ADDI_INT gp5, gp11, 0\n"                                                                                \
-    "  C_LOOP_START gp13, K / P\n"                                                                               \
-    "  M_TMM 0, gp1, gp5\n"                                                                                      \
-    "  S_ADD_INT gp1, gp1, gp14\n"                                                                               \
-    "  S_ADD_INT gp5, gp5, gp15\n"                                                                               \
-    "  C_LOOP_END gp13\n"                                                                                        \
-    "  M_MM_WO gp8, gp0, 0\n"                                                                                    \
-    "  S_ADDI_INT gp8, gp8, B\n"                                                                                 \
-    "  S_ADDI_INT gp11, gp11, B * P\n"                                                                           \
-    "  C_LOOP_END gp12\n"                                                                                        \
-    "  S_ADDI_INT gp10, gp10, B * P\n"                                                                           \
-    "  S_ADDI_INT gp8, gp8, B * P - P\n"                                                                         \
-    "  C_LOOP_END gp9\n"                                                                                         \
-    "  S_SUB_INT gp9, gp8, gp14\n"                                                                               \
-    "  S_LD_INT gp10, gp0, 0\n"                                                                                  \
-    "  li gp5, 2\n"                                                                                              \
-    "  H_SAVE_V gp9, gp10, gp5, gp7, L\n"                                                                        \
-    "  S_ADDI_INT gp7, gp7, P\n"                                                                                 \
-    "  li gp5, HALF\n"                                                                                           \
+    "  S_ADDI_INT gp10, gp4, 0\n"                                                                                      \
+    "  S_LD_INT gp11, gp0, 0\n"                                                                                        \
+    "  S_ST_INT gp11, gp0, 1\n"                                                                                        \
+    "  C_LOOP_START gp9, R / B\n"                                                                                      \
+    "  S_ADDI_INT gp11, gp3, 0\n"                                                                                      \
+    "  C_LOOP_START gp12, P / B\n"                                                                                     \
+    "  S_ADDI_INT gp1, gp10, 0\n"                                                                                      \
+    "  S_ADDI_INT gp5, gp11, 0\n"                                                                                      \
+    "  C_LOOP_START gp13, K / P\n"                                                                                     \
+    "  M_TMM 0, gp1, gp5\n"                                                                                            \
+    "  S_ADD_INT gp1, gp1, gp14\n"                                                                                     \
+    "  S_ADD_INT gp5, gp5, gp15\n"                                                                                     \
+    "  C_LOOP_END gp13\n"                                                                                              \
+    "  M_MM_WO gp8, gp0, 0\n"                                                                                          \
+    "  S_ADDI_INT gp8, gp8, B\n"                                                                                       \
+    "  S_ADDI_INT gp11, gp11, B * P\n"                                                                                 \
+    "  C_LOOP_END gp12\n"                                                                                              \
+    "  li gp5, P\n"                                                                                                    \
+    "  S_SUB_INT gp1, gp8, gp5\n"                                                                                      \
+    "  li gp5, 2\n"                                                                                                    \
+    "  S_LD_INT gp11, gp0, 1\n"                                                                                        \
+    "  H_SAVE_V gp1, gp11, gp5, gp7, LB\n"                                                                             \
+    "  S_ADDI_INT gp11, gp11, B\n"                                                                                     \
+    "  S_ST_INT gp11, gp0, 1\n"                                                                                        \
+    "  S_ADDI_INT gp10, gp10, B * P\n"                                                                                 \
+    "  S_ADDI_INT gp8, gp8, B * P - P\n"                                                                               \
+    "  C_LOOP_END gp9\n"                                                                                               \
+    "  S_ADDI_INT gp7, gp7, P\n"                                                                                       \
+    "  li gp5, HALF\n"                                                                                                 \
     "  S_SUB_INT gp3, gp5, gp3\n"
 
-/* Sizes are defined in front of it: R rows of a pass, L = log2 R, Q rows of a piece of x, LQ = log2 Q, B = BLEN, P = MLEN =
- * VLEN = PITCH, MORE = 1 if there is more than one pass. */
+/* Sizes are defined in front of it: R rows of a pass, Q rows of a piece of x, LQ = log2 Q, B = BLEN, LB = log2 B,
+ * P = MLEN = VLEN = PITCH, MORE = 1 if there is more than one pass. */
 static const char program[] =
     "  .equ CHUNK, R * P\n" /* one chunk of P columns of x or y in Vector SRAM */
     "  .equ HALF, K * P\n"
@@ -131,10 +136,10 @@ static enum pl_status code(struct gemm *g, struct pl_diag *d)
                        a->name, g->n, g->k, a->blen, 2 * (g->k / a->mlen));
     uint32_t piece = rows < 64 ? rows : 64;
     piece = piece < a->blen ? a->blen : piece;
-    static const char sizes[] = ".equ M, %u\n.equ N, %u\n.equ K, %u\n.equ R, %u\n.equ L, %u\n.equ Q, %u\n.equ LQ, %u\n"
-                                ".equ B, %u\n.equ P, %u\n.equ MORE, %d\n%s";
-    const char *text = pl_arena_printf(&g->arena, sizes, g->m, g->n, g->k, rows, pl_log2(rows), piece, pl_log2(piece), a->blen,
-                                       a->mlen, rows < g->m, program);
+    static const char sizes[] = ".equ M, %u\n.equ N, %u\n.equ K, %u\n.equ R, %u\n.equ Q, %u\n.equ LQ, %u\n"
+                                ".equ B, %u\n.equ LB, %u\n.equ P, %u\n.equ MORE, %d\n%s";
+    const char *text = pl_arena_printf(&g->arena, sizes, g->m, g->n, g->k, rows, piece, pl_log2(piece), a->blen,
+                                       pl_log2(a->blen), a->mlen, rows < g->m, program);
     const struct pl_source src = {"bench gemm", text, strlen(text)};
     struct pl_asm out;
     PL_TRY(pl_asm_text(&g->arena, &src, &out, d));

@@ -79,6 +79,7 @@ static enum pl_status operators(const struct pl_arch *arch, const struct pl_imag
                                 struct overlap_step *out, struct pl_diag *d)
 {
     out->least_share = 1;
+    snprintf(out->least, sizeof out->least, "none");
     for (size_t i = 0; i + 1 < st->n_op; i++) {
         const struct pl_sim_op_stats *op = &st->op[i];
         double least = 0;

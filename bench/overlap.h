@@ -23,8 +23,8 @@ enum pl_status overlap_sequential(const struct pl_arch *arch, uint64_t bytes, do
 struct overlap_step {
     struct overlap all;
     size_t operators, hbm_bound;
-    double least_share; /* of achievable, of the HBM-bound operators; 1 if there is none */
-    char least[48];     /* its name */
+    double least_share; /* of achievable, of the HBM-bound operators; 1 if all loads are hidden behind other operators */
+    char least[48];     /* its name, or "none" */
 };
 enum pl_status overlap_decode(const struct pl_arch *arch, const char *model, uint32_t position, struct overlap_step *out,
                               struct pl_diag *d);

@@ -9,7 +9,7 @@
 #define PLENA_HBM_H
 #include "plena/base.h"
 
-enum { PL_HBM_TEXT = 128 };
+enum { PL_HBM_TEXT = 128, PL_HBM_LANES = 4 };
 
 /* ---- parameters ---- */
 enum pl_hbm_refresh { PL_HBM_REFRESH_NONE, PL_HBM_REFRESH_ALL_BANK, PL_HBM_REFRESH_PER_BANK };
@@ -58,6 +58,7 @@ struct pl_hbm_request {
     uint64_t arrival; /* tCK; not before pl_hbm_now nor before the request submitted last */
     uint64_t tag;     /* handed back */
     bool write;
+    uint8_t lane;     /* below PL_HBM_LANES: requests of one lane begin in order, and it has `ways` of its own */
 };
 struct pl_hbm_done {
     uint64_t tag;

@@ -127,6 +127,8 @@ static enum pl_status enqueue(struct pl_hbm *h, const struct pl_hbm_request *r, 
         return pl_fail(d, PL_ERANGE, "request of %llu x %llu bytes at 0x%llx: allowed at least one byte, up to 0x%llx",
                        (unsigned long long)count, (unsigned long long)r->bytes, (unsigned long long)r->addr,
                        (unsigned long long)h->capacity);
+    if (r->lane >= PL_HBM_LANES)
+        return pl_fail(d, PL_ERANGE, "request of lane %u: allowed 0..%d", r->lane, PL_HBM_LANES - 1);
     const uint32_t i = h->free_slot;
     struct hbm_slot *s = &h->slot[i];
     h->free_slot = s->next;
@@ -145,7 +147,10 @@ static enum pl_status enqueue(struct pl_hbm *h, const struct pl_hbm_request *r, 
     s->write = r->write;
     start_piece(h, s);
     h->min_arrival = arrival;
-    h->fifo[(h->fifo_head + h->fifo_count++) % HBM_PENDING] = i;
+    s->lane = r->lane;
+    struct hbm_lane *lane = &h->lane[r->lane];
+    lane->fifo[(lane->head + lane->count++) % HBM_PENDING] = i;
+    h->n_waiting++;
     h->n_pending++;
     return PL_OK;
 }
@@ -257,42 +262,47 @@ static bool fits_between(const struct hbm_slot *a, const struct hbm_slot *b)
     return a->pieces && b->pieces && a->stride == b->stride && apart < a->stride && a->write == b->write;
 }
 
-/* The way of a request about to become active; h->p.ways: none is free. */
+/* The way of a request about to become active; h->p.ways: its lane has none free. */
 static uint32_t find_way(const struct pl_hbm *h, const struct hbm_slot *s)
 {
-    for (uint32_t k = 0; h->p.join && s->pieces && k < h->n_active; k++)
-        if (fits_between(s, &h->slot[h->active[k]]))
-            return h->slot[h->active[k]].way;
+    for (uint32_t k = 0; h->p.join && s->pieces && k < h->n_active; k++) {
+        const struct hbm_slot *a = &h->slot[h->active[k]];
+        if (a->lane == s->lane && fits_between(s, a))
+            return a->way;
+    }
     uint32_t way = 0;
-    while (way < h->p.ways && h->in_way[way])
+    while (way < h->p.ways && h->lane[s->lane].in_way[way])
         way++;
     return way;
 }
 
-/* Requests that have arrived by `t` join those that take turns, in order, as far as there are ways. */
+/* Requests that have arrived by `t` join those that take turns, in the order of their lane, as far as it has ways. */
 static void refill(struct pl_hbm *h, uint64_t t)
 {
-    while (h->n_active < HBM_MAX_ACTIVE && h->fifo_count && h->slot[h->fifo[h->fifo_head]].arrival <= t) {
-        struct hbm_slot *s = &h->slot[h->fifo[h->fifo_head]];
-        s->way = find_way(h, s);
-        if (s->way == h->p.ways)
-            return;
-        h->in_way[s->way]++;
-        h->active[h->n_active++] = h->fifo[h->fifo_head];
-        h->fifo_head = (h->fifo_head + 1) % HBM_PENDING;
-        h->fifo_count--;
-    }
+    for (struct hbm_lane *l = h->lane; h->n_waiting && l < h->lane + PL_HBM_LANES; l++)
+        while (l->count && h->n_active < HBM_MAX_ACTIVE && h->slot[l->fifo[l->head]].arrival <= t) {
+            struct hbm_slot *s = &h->slot[l->fifo[l->head]];
+            s->way = find_way(h, s);
+            if (s->way == h->p.ways)
+                break;
+            l->in_way[s->way]++;
+            h->active[h->n_active++] = l->fifo[l->head];
+            l->head = (l->head + 1) % HBM_PENDING;
+            l->count--;
+            h->n_waiting--;
+        }
 }
 
 /* When the front end can hand out its next access, full queues aside. */
 static uint64_t front_time(const struct pl_hbm *h)
 {
     const uint64_t t = h->front_at;
-    if (h->n_active || (h->source && !h->fifo_count))
+    if (h->n_active || (h->source && !h->n_waiting))
         return t;
-    if (!h->fifo_count)
-        return HBM_NEVER;
-    const uint64_t arrival = h->slot[h->fifo[h->fifo_head]].arrival;
+    uint64_t arrival = HBM_NEVER;
+    for (const struct hbm_lane *l = h->lane; h->n_waiting && l < h->lane + PL_HBM_LANES; l++)
+        if (l->count && h->slot[l->fifo[l->head]].arrival < arrival)
+            arrival = h->slot[l->fifo[l->head]].arrival;
     return t > arrival ? t : arrival;
 }
 
@@ -308,7 +318,7 @@ static inline void step_turn(struct pl_hbm *h, struct hbm_slot *s)
             start_piece(h, s);
         } else {
             h->n_active--;
-            h->in_way[s->way]--;
+            h->lane[s->lane].in_way[s->way]--;
             for (uint32_t k = h->turn; k < h->n_active; k++)
                 h->active[k] = h->active[k + 1];
             h->turn--; /* wraps; the next line repairs it */
@@ -326,7 +336,7 @@ static void hand_out(struct pl_hbm *h, uint64_t horizon)
 {
     h->front_blocked = false;
     for (;;) {
-        if (!h->n_active && !h->fifo_count && h->source)
+        if (!h->n_active && !h->n_waiting && h->source)
             pull(h);
         uint64_t t = front_time(h);
         if (t > horizon)

@@ -113,7 +113,7 @@ struct hbm_slot {
     uint64_t seq;
     uint64_t access, end; /* of the piece being handed out */
     uint64_t base;        /* of the first piece */
-    uint32_t way;
+    uint32_t way, lane;
     uint32_t next;        /* in the completion ring or the free list; n_slots: the last */
     bool write;
 };
@@ -136,12 +136,15 @@ struct pl_hbm {
     /* front end */
     uint64_t front_at, front_fraction, step; /* next acceptance and its fraction, distance; the latter in 1/65536 clocks */
     bool front_blocked;
-    uint32_t fifo[HBM_PENDING], fifo_head, fifo_count;
+    struct hbm_lane { /* requests that wait for a way, and how many each way has */
+        uint32_t fifo[HBM_PENDING], head, count;
+        uint32_t in_way[HBM_MAX_WAYS];
+    } lane[PL_HBM_LANES];
+    uint32_t n_waiting; /* in all lanes */
     const struct pl_hbm_source *source; /* NULL: at its end, or none */
     enum pl_status source_status;
     struct pl_diag source_why;
     uint32_t active[HBM_MAX_ACTIVE], n_active, turn, in_turn; /* in_turn: accesses handed out in this turn */
-    uint32_t in_way[HBM_MAX_WAYS]; /* active requests of each way */
     uint32_t free_slot, n_pending;
     uint64_t submitted, capacity;
     uint32_t n_slots;

@@ -58,7 +58,7 @@ enum pl_status sim_memory_init(struct pl_sim *sim, struct pl_diag *d)
     PL_TRY(pl_hbm_preset(a->hbm_model, &p, d));
     p.stacks = a->hbm_stacks;
     p.inject = 0; /* the engines hand over as fast as the queues take */
-    p.ways = 2; /* one tile's elements and scales, row by row; tiles side by side go together */
+    p.ways = 2; /* of each engine: elements and scales of a transfer, row by row; tiles side by side go together */
     p.join = 1;
     p.turn = TURN_BYTES / pl_hbm_access_bytes(&p);
     if (sim->img->hbm_bytes > pl_hbm_capacity(&p))
@@ -224,7 +224,8 @@ static stamp begin(struct pl_sim *sim, enum pl_sim_unit unit, const struct touch
         if (!s->count)
             continue;
         hold(m, &(struct pl_hbm_request){.addr = s->addr, .bytes = s->bytes, .stride = s->stride, .count = s->count,
-                                         .arrival = to_hbm(m, start), .tag = id, .write = unit == PL_SIM_STORE});
+                                         .arrival = to_hbm(m, start), .tag = id, .write = unit == PL_SIM_STORE,
+                                         .lane = (uint8_t)(unit - PL_SIM_LOAD_M)});
         f->parts++;
     }
     if (!f->parts)

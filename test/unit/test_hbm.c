@@ -420,23 +420,25 @@ TEST(streams_take_turns)
     (void)state;
     struct pl_diag d;
     struct pl_hbm_params p;
-    uint64_t done_at[2][2];
+    uint64_t done_at[3][2];
     OK(pl_hbm_preset("hbm2", &p, &d));
-    for (unsigned ways = 1; ways <= 2; ways++) {
+    for (unsigned kind = 0; kind < 3; kind++) { /* one way, two, one way in each of two lanes */
         struct pl_hbm *h;
         struct pl_hbm_done done;
-        p.ways = ways;
+        p.ways = kind == 1 ? 2 : 1;
         OK(pl_hbm_new(&p, NULL, &h, &d));
         OK(pl_hbm_submit(h, &(struct pl_hbm_request){.bytes = 1 << 20, .tag = 0}, &d));
-        OK(pl_hbm_submit(h, &(struct pl_hbm_request){.addr = 1 << 28, .bytes = 1 << 16, .tag = 1}, &d));
+        OK(pl_hbm_submit(h, &(struct pl_hbm_request){.addr = 1 << 28, .bytes = 1 << 16, .tag = 1, .lane = kind == 2}, &d));
         for (unsigned i = 0; i < 2; i++) {
             assert_int_equal(pl_hbm_advance(h, UINT64_MAX, &done, 1), 1);
-            done_at[ways - 1][done.tag] = done.done;
+            done_at[kind][done.tag] = done.done;
         }
         pl_hbm_free(h);
     }
     assert_true(done_at[0][0] < done_at[0][1]);     /* in order: the short one waits for the long one */
     assert_true(done_at[1][1] < done_at[1][0] / 4); /* in turns: it does not */
+    assert_int_equal(done_at[2][0], done_at[1][0]);
+    assert_int_equal(done_at[2][1], done_at[1][1]);
 }
 
 /* Four tiles side by side, rows of 1 KiB in a tensor of 4 KiB rows, each with scales of 128 bytes a row: as requests of many
@@ -500,6 +502,7 @@ TEST(bad_requests_are_refused)
             pl_hbm_submit(h, &(struct pl_hbm_request){.addr = pl_hbm_capacity(&p), .bytes = 1}, &d));
     REFUSED(PL_ERANGE, "up to 0x200000000",
             pl_hbm_submit(h, &(struct pl_hbm_request){.bytes = 64, .stride = UINT64_MAX / 2, .count = 4}, &d));
+    REFUSED(PL_ERANGE, "lane 4: allowed 0..3", pl_hbm_submit(h, &(struct pl_hbm_request){.bytes = 64, .lane = 4}, &d));
     OK(pl_hbm_submit(h, &(struct pl_hbm_request){.bytes = 64, .arrival = 50}, &d));
     REFUSED(PL_ERANGE, "arrives at 49, allowed from 50",
             pl_hbm_submit(h, &(struct pl_hbm_request){.bytes = 64, .arrival = 49}, &d));

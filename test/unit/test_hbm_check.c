@@ -25,7 +25,8 @@ static bool random_line(void *ctx, struct pl_hbm_request *r)
         s->addr += 64;
     }
     *r = (struct pl_hbm_request){
-        .addr = s->addr, .bytes = 64, .arrival = s->arrival, .tag = s->i, .write = pl_rng_below(&s->r, 100) < s->write_percent};
+        .addr = s->addr, .bytes = 64, .arrival = s->arrival, .tag = s->i, .write = pl_rng_below(&s->r, 100) < s->write_percent,
+        .lane = (uint8_t)(s->i % PL_HBM_LANES)};
     s->i++;
     return true;
 }
