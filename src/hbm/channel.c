@@ -50,6 +50,7 @@ void hbm_channel_push(struct pl_hbm *h, struct hbm_channel *c, uint64_t loc, uin
                             .access = access,
                             .row = (uint32_t)loc,
                             .slot = slot,
+                            .item = h->next_item++,
                             .bank = (uint8_t)(loc >> 32),
                             .next = HBM_NONE,
                             .write = write};
@@ -167,7 +168,7 @@ static inline void review(const struct pl_hbm *h, struct hbm_channel *c, unsigne
 }
 
 /* ---- arrivals ---- */
-static void emit(const struct pl_hbm *h, const struct hbm_channel *c, enum pl_hbm_op op, unsigned bank, uint64_t t,
+static void emit(struct pl_hbm *h, const struct hbm_channel *c, enum pl_hbm_op op, unsigned bank, uint64_t t,
                  uint32_t row)
 {
     const bool all = op == PL_HBM_PREA || op == PL_HBM_REFAB;
@@ -177,6 +178,8 @@ static void emit(const struct pl_hbm *h, const struct hbm_channel *c, enum pl_hb
                                    .pseudo = (uint8_t)(bank / h->per_pc),
                                    .bank = (uint8_t)(all ? 0 : bank % h->per_pc),
                                    .row = row};
+    if (h->recording)
+        hbm_memo_command(h, &cmd);
     h->opt.log(h->opt.log_ctx, &cmd);
 }
 #define EMIT(h, c, op, bank, t, row)                                                                                           \
@@ -238,6 +241,8 @@ static bool forwarded(struct pl_hbm *h, struct hbm_channel *c, unsigned i)
         if (c->e[w].access == e->access) {
             h->stats.accesses[0]++;
             h->stats.forwarded++;
+            if (h->recording)
+                hbm_memo_done(h, e->item, e->seen + h->latency[0]);
             hbm_finish(h, e->slot, e->seen + h->latency[0]);
             return true;
         }
@@ -383,7 +388,7 @@ static inline void take_hit(struct pl_hbm *h, struct hbm_channel *c, unsigned di
 static inline void do_col(struct pl_hbm *h, struct hbm_channel *c, unsigned b, uint64_t t)
 {
     const unsigned dir = c->mode, pc = b >= h->per_pc, g = b >> h->group_shift, i = c->hit_at[dir][b];
-    const uint32_t slot = c->e[i].slot;
+    const uint32_t slot = c->e[i].slot, item = c->e[i].item;
     EMIT(h, c, dir ? PL_HBM_WR : PL_HBM_RD, b, t, c->row[b]);
     if (t > c->pins_free[pc])
         account(h, c, b, pc, dir, t);
@@ -409,6 +414,8 @@ static inline void do_col(struct pl_hbm *h, struct hbm_channel *c, unsigned b, u
     choose_mode(h, c);
     if (!(c->hit[dir] >> b & 1))
         review(h, c, b);
+    if (h->recording)
+        hbm_memo_done(h, item, t + h->latency[dir]);
     hbm_finish(h, slot, t + h->latency[dir]);
 }
 
