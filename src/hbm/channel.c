@@ -74,10 +74,16 @@ static inline void keep(struct hbm_best *best, uint64_t floor, uint64_t key, uns
         .t = key == HBM_NEVER ? HBM_NEVER : floor + (key >> 40), .seq = key & (((uint64_t)1 << 40) - 1), .bank = bank};
 }
 
+/* Without branches: which it is cannot be foreseen. */
+static inline bool sooner(uint64_t t, uint64_t seq, const struct hbm_best *than)
+{
+    return (t < than->t) | ((t == than->t) & (seq < than->seq));
+}
+
 /* Bank b became a candidate, ready at t. */
 static inline void offer(struct hbm_best *best, uint64_t t, uint64_t seq, unsigned b)
 {
-    if (t < best->t || (t == best->t && seq < best->seq))
+    if (sooner(t, seq, best))
         *best = (struct hbm_best){.t = t, .seq = seq, .bank = b};
 }
 
@@ -551,11 +557,9 @@ bool hbm_channel_run(struct pl_hbm *h, struct hbm_channel *c, uint64_t until, in
             continue;
         }
         refresh_candidates(h, c);
-        const bool act_first = c->act.t < c->pre.t || (c->act.t == c->pre.t && c->act.seq < c->pre.seq);
-        const struct hbm_best *row = act_first ? &c->act : &c->pre;
-        const struct hbm_best *col =
-            &c->col[c->col[1].t < c->col[0].t || (c->col[1].t == c->col[0].t && c->col[1].seq < c->col[0].seq)];
-        const uint64_t te = col->t <= row->t ? col->t : row->t;
+        const bool act_first = sooner(c->act.t, c->act.seq, &c->pre);
+        const struct hbm_best *col = &c->col[sooner(c->col[1].t, c->col[1].seq, &c->col[0])];
+        const uint64_t row_t = c->act.t < c->pre.t ? c->act.t : c->pre.t, te = col->t < row_t ? col->t : row_t;
         const uint64_t ti = c->in_count ? c->e[c->in[c->in_head]].seen : HBM_NEVER;
         unsigned pc = 0;
         enum pl_hbm_op op = PL_HBM_REFAB;
