@@ -339,6 +339,9 @@ static void hand_out(struct pl_hbm *h, uint64_t horizon)
         }
         if (!known && h->memo && !(s->access & h->segment_mask))
             hbm_memo_checkpoint(h, s->access, s->write, t);
+        if (h->replaying && h->n_active == 1 && !h->ring_n && (h->p.ways == 1 || !h->fifo_count) && s->accepted != HBM_NEVER &&
+            hbm_memo_rush(h, h->active[0], h->until))
+            continue;
         h->stats.blocked_cyc += t - turn_at;
         if (s->accepted == HBM_NEVER)
             s->accepted = t;
@@ -385,6 +388,7 @@ static void run_to(struct pl_hbm *h, uint64_t horizon)
 size_t pl_hbm_advance(struct pl_hbm *h, uint64_t until, struct pl_hbm_done *done, size_t max)
 {
     size_t n = 0;
+    h->until = until;
     for (;;) {
         if (h->replaying && front_time(h) != h->front_at)
             hbm_memo_stop(h);
@@ -396,6 +400,7 @@ size_t pl_hbm_advance(struct pl_hbm *h, uint64_t until, struct pl_hbm_done *done
             const uint64_t stop = n < max && until != HBM_NEVER ? until : n ? done[n - 1].done : h->now;
             h->now = stop > h->now ? stop : h->now;
             h->now = h->ran > h->now ? h->ran : h->now;
+            h->until = 0;
             return n;
         }
         /* an empty ring may lie far back */

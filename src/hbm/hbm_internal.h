@@ -131,6 +131,7 @@ struct pl_hbm {
     uint64_t pc_mask[2];
     /* time: all events up to `ran` are done; `now` is what the caller knows */
     uint64_t ran, now, min_arrival;
+    uint64_t until; /* of the call of pl_hbm_advance under way; 0: none */
     struct hbm_channel *ch;
     uint64_t *next_at; /* per channel; HBM_NEVER: nothing waits (its refreshes are caught up later) */
     /* front end */
@@ -180,6 +181,8 @@ void hbm_memo_done(struct pl_hbm *h, uint32_t item, uint64_t time);
 void hbm_memo_command(struct pl_hbm *h, const struct pl_hbm_cmd *c);
 /* While replaying: is `access` the next one? Then *t is when it is handed out. The replay may end with this very access. */
 bool hbm_memo_match(struct pl_hbm *h, uint64_t access, bool write, uint64_t horizon, uint64_t *t);
+/* All accesses of a segment at once, if they are of one piece of request `slot` and nothing else can happen up to its end. */
+bool hbm_memo_rush(struct pl_hbm *h, uint32_t slot, uint64_t until);
 void hbm_memo_take(struct pl_hbm *h, uint32_t slot); /* it is handed out, for request `slot` */
 /* A time before which nothing is handed out, if `access` is the next. */
 uint64_t hbm_memo_next(const struct pl_hbm *h, uint64_t access, bool write);

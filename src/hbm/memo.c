@@ -14,15 +14,21 @@
 enum {
     NODES = 4096,          /* at most */
     MEMO_BYTES = 96 << 20, /* at most; then all is forgotten */
+    CREDIT = 450,          /* segments recorded without a replay; then the memo rests for PAUSE checkpoints */
+    PAUSE = 8192,
     MAX_AHEAD = 2000,      /* clocks from hand-out to completion: completions are told at the hand-out and must fit the ring */
     SEGMENT = 256          /* accesses of a channel in a segment */
 };
 
 struct edge {
     uint32_t n, n_flight, to; /* accesses; those in the queues at the begin; node at the end */
-    uint64_t *access;         /* [n]: relative, times two, plus write */
-    uint32_t *t;              /* [n + 1]: when it is handed out; the last: when the access of `to` is */
-    uint32_t *done;           /* [n_flight + n]: when; 0: not in this segment */
+    uint64_t *access;         /* [n]: relative, times two, plus write; NULL: they follow each other from `first` on */
+    uint64_t first;           /* as those */
+    uint16_t *t;              /* [n + 1]: when it is handed out; the last: when the access of `to` is */
+    uint16_t *done;           /* [n_flight + n]: when; 0: not in this segment */
+    /* for a run: accesses done, and when the last is; the front end at the end, and how long it waited after the first */
+    uint32_t n_done, last_done, front, fraction;
+    uint64_t waited;
     uint32_t *flight;         /* of `to`: in its order, numbers in this edge */
     uint32_t *busy;           /* data clocks, by channel */
     struct pl_hbm_cmd *cmd;   /* relative; with a log */
@@ -51,7 +57,19 @@ struct hbm_memo {
     size_t cap, cap_cmd;
     struct pl_hbm_stats from;
     uint64_t *busy_from, hits, accesses;
+    unsigned credit, pause; /* segments to record before one must have been replayed; checkpoints to let pass */
 };
+
+static size_t edge_bytes(const struct edge *e)
+{
+    return e->n * (e->access ? 12 : 4) + e->n_cmd * sizeof *e->cmd + sizeof *e;
+}
+
+/* Access i of the edge. */
+static inline uint64_t nth(const struct edge *e, uint32_t i)
+{
+    return e->access ? e->access[i] : e->first + 2 * (uint64_t)i;
+}
 
 static void forget_edge(struct hbm_memo *m, struct node *n)
 {
@@ -59,7 +77,7 @@ static void forget_edge(struct hbm_memo *m, struct node *n)
     n->edge = NULL;
     if (!e)
         return;
-    m->bytes -= e->n * 20;
+    m->bytes -= edge_bytes(e);
     free(e->access);
     free(e->t);
     free(e->done);
@@ -124,6 +142,7 @@ void hbm_memo_new(struct pl_hbm *h)
     h->row_shift = shift;
     h->segment_mask = segment - 1;
     m->cap = 2 * segment;
+    m->credit = CREDIT;
     m->image.w = malloc(sizeof(uint32_t) * HBM_IMAGE_WORDS * h->n_ch);
     m->image.slot = malloc(sizeof(uint32_t) * flight);
     m->image.item = malloc(sizeof(uint32_t) * flight);
@@ -131,8 +150,8 @@ void hbm_memo_new(struct pl_hbm *h)
     m->slot_to = malloc(sizeof(uint32_t) * flight);
     m->busy_from = malloc(sizeof(uint64_t) * h->n_ch);
     m->rec.access = malloc(sizeof(uint64_t) * m->cap);
-    m->rec.t = malloc(sizeof(uint32_t) * (m->cap + 1));
-    m->rec.done = malloc(sizeof(uint32_t) * (flight + m->cap));
+    m->rec.t = malloc(sizeof(uint16_t) * (m->cap + 1));
+    m->rec.done = malloc(sizeof(uint16_t) * (flight + m->cap));
     if (!m->image.w || !m->image.slot || !m->image.item || !m->slot || !m->slot_to || !m->busy_from || !m->rec.access || !m->rec.t ||
         !m->rec.done)
         hbm_memo_free(h);
@@ -148,6 +167,7 @@ static void begin_record(struct pl_hbm *h)
     e->n_cmd = 0;
     memset(e->done, 0, sizeof *e->done * e->n_flight);
     m->from = h->stats;
+    m->from.blocked_cyc += m->time - h->front_at; /* of the first access, which is not known yet */
     for (uint32_t i = 0; i < h->n_ch; i++)
         m->busy_from[i] = h->ch[i].busy;
     h->recording = true;
@@ -156,23 +176,23 @@ static void begin_record(struct pl_hbm *h)
 void hbm_memo_accepted(struct pl_hbm *h, uint64_t access, bool write, uint64_t t)
 {
     struct edge *e = &h->memo->rec;
-    if (e->n == h->memo->cap || t - h->memo->time > INT32_MAX) {
+    if (e->n == h->memo->cap || t - h->memo->time > UINT16_MAX) {
         h->recording = false;
         return;
     }
     e->access[e->n] = (access - h->memo->base) << 1 | write;
     e->done[e->n_flight + e->n] = 0;
-    e->t[e->n++] = (uint32_t)(t - h->memo->time);
+    e->t[e->n++] = (uint16_t)(t - h->memo->time);
 }
 
 void hbm_memo_done(struct pl_hbm *h, uint32_t item, uint64_t time)
 {
     struct edge *e = &h->memo->rec;
     const uint64_t t = time - h->memo->time, from = item < e->n_flight ? 0 : e->t[item - e->n_flight];
-    if (t - from > MAX_AHEAD)
+    if (t - from > MAX_AHEAD || t > UINT16_MAX)
         h->recording = false;
     else
-        e->done[item] = (uint32_t)t;
+        e->done[item] = (uint16_t)t;
 }
 
 void hbm_memo_command(struct pl_hbm *h, const struct pl_hbm_cmd *c)
@@ -219,20 +239,46 @@ static void sub_stats(struct pl_hbm_stats *to, const struct pl_hbm_stats *x)
         to->lost_cyc[l] -= x->lost_cyc[l];
 }
 
+/* All accesses follow each other, in one direction: no list of them is needed, and hbm_memo_rush may take them together. */
+static bool is_run(const struct edge *e)
+{
+    uint64_t off = 0;
+    for (uint32_t i = 0; i < e->n; i++)
+        off |= e->access[i] ^ (e->access[0] + 2 * (uint64_t)i);
+    return e->n && !off && 2 * e->last_access == (e->access[0] & ~(uint64_t)1) + 2 * (uint64_t)e->n;
+}
+
+static void describe_run(const struct pl_hbm *h, struct edge *e)
+{
+    e->n_done = e->last_done = 0;
+    for (uint32_t i = e->n_flight; i < e->n_flight + e->n; i++) {
+        e->n_done += e->done[i] != 0;
+        e->last_done = e->done[i] > e->last_done ? e->done[i] : e->last_done;
+    }
+    e->front = (uint32_t)(h->front_at - h->memo->time);
+    e->fraction = (uint32_t)h->front_fraction;
+    e->waited = h->stats.blocked_cyc - h->memo->from.blocked_cyc;
+}
+
 /* The recording ends in node `to`, whose image stands in m->image: it becomes the edge of node m->at. */
 static void end_record(struct pl_hbm *h, uint32_t to, uint64_t access, uint64_t t)
 {
     struct hbm_memo *m = h->memo;
-    const struct edge *r = &m->rec;
-    struct edge *e = copy_of(r, sizeof *r);
+    struct edge *r = &m->rec;
     h->recording = false;
+    if (!m->credit || t - m->time > UINT16_MAX || h->front_at < m->time)
+        return;
+    r->to = to;
+    r->last_access = access - m->base;
+    r->t[r->n] = (uint16_t)(t - m->time);
+    r->first = r->access[0];
+    const bool run = is_run(r);
+    describe_run(h, r);
+    struct edge *e = copy_of(r, sizeof *r);
     if (!e)
         return;
-    e->won = e->lost = 0;
-    e->to = to;
-    e->last_access = access - m->base;
-    m->rec.t[r->n] = (uint32_t)(t - m->time);
-    e->access = copy_of(r->access, sizeof *r->access * r->n);
+    m->credit--;
+    e->access = run ? NULL : copy_of(r->access, sizeof *r->access * r->n);
     e->t = copy_of(r->t, sizeof *r->t * (r->n + 1));
     e->done = copy_of(r->done, sizeof *r->done * (r->n_flight + r->n));
     e->flight = copy_of(m->image.item, sizeof *m->image.item * m->image.n_flight);
@@ -244,8 +290,8 @@ static void end_record(struct pl_hbm *h, uint32_t to, uint64_t access, uint64_t 
         e->busy[i] = (uint32_t)(h->ch[i].busy - m->busy_from[i]);
     struct node *n = &m->node[m->at];
     n->edge = e;
-    m->bytes += e->n * 20;
-    if (!e->access || !e->t || !e->done || !e->flight || !e->cmd || !e->busy)
+    m->bytes += edge_bytes(e);
+    if ((!run && !e->access) || !e->t || !e->done || !e->flight || !e->cmd || !e->busy)
         forget_edge(m, n);
 }
 
@@ -311,6 +357,16 @@ void hbm_memo_checkpoint(struct pl_hbm *h, uint64_t access, bool write, uint64_t
     struct hbm_image *g = &m->image;
     if (t <= h->ran || (h->recording && m->rec.n < h->segment_mask / 8))
         return;
+    if (!m->credit) { /* nothing comes again: start afresh later */
+        forget_all(m);
+        m->pause = PAUSE;
+        m->credit = CREDIT;
+        h->recording = false;
+    }
+    if (m->pause) {
+        m->pause--;
+        return;
+    }
     if (!worth_it(h)) {
         h->recording = false;
         return;
@@ -353,7 +409,7 @@ uint64_t hbm_memo_next(const struct pl_hbm *h, uint64_t access, bool write)
     const struct hbm_memo *m = h->memo;
     const struct edge *e = m->node[m->at].edge;
     const uint64_t a = access - m->base;
-    const bool as_expected = m->next < e->n ? e->access[m->next] == (a << 1 | write) : e->last_access == a;
+    const bool as_expected = m->next < e->n ? nth(e, m->next) == (a << 1 | write) : e->last_access == a;
     return as_expected ? m->time + e->t[m->next] : h->front_at;
 }
 
@@ -394,6 +450,7 @@ static void cross(struct pl_hbm *h, uint64_t access)
         h->opt.log(h->opt.log_ctx, &c);
     }
     e->won++;
+    m->credit = CREDIT;
     const uint32_t n = m->node[e->to].n_flight;
     for (uint32_t i = 0; i < n; i++)
         m->slot_to[i] = m->slot[e->flight[i]];
@@ -416,12 +473,38 @@ bool hbm_memo_match(struct pl_hbm *h, uint64_t access, bool write, uint64_t hori
     const uint64_t a = access - m->base;
     *t = m->time + e->t[m->next];
     if (m->next < e->n)
-        return e->access[m->next] == (a << 1 | write);
+        return nth(e, m->next) == (a << 1 | write);
     const struct node *n = &m->node[e->to];
     if (e->last_access != a || (n->w[n->n - 1] & 1) != write)
         return false;
     if (*t <= horizon)
         cross(h, access);
+    return true;
+}
+
+bool hbm_memo_rush(struct pl_hbm *h, uint32_t slot, uint64_t until)
+{
+    struct hbm_memo *m = h->memo;
+    const struct edge *e = m->node[m->at].edge;
+    struct hbm_slot *s = &h->slot[slot];
+    if (m->next || e->access || s->end - s->access <= e->n || m->time + e->t[e->n] > until)
+        return false;
+    uint32_t other = 0;
+    for (uint32_t i = 0; i < e->n_flight; i++)
+        other |= m->slot[i] ^ slot;
+    if (other) /* one of them may complete */
+        return false;
+    for (uint32_t i = 0; i < e->n; i++)
+        m->slot[e->n_flight + i] = slot;
+    const uint64_t last = m->time + e->last_done;
+    s->last = s->last > last ? s->last : last;
+    s->left -= e->n_done;
+    s->access += e->n;
+    h->stats.blocked_cyc += e->waited + (m->time - h->front_at);
+    h->stats.bytes[s->write] += (uint64_t)e->n * h->access_bytes;
+    h->front_at = m->time + e->front;
+    h->front_fraction = e->fraction;
+    m->next = e->n;
     return true;
 }
 
@@ -435,8 +518,8 @@ static void step(struct pl_hbm *h)
         m->slot[i] = e->done[i] ? HBM_FINISHED : m->slot[i];
     load(h);
     for (uint32_t i = 0; i < m->next; i++) {
-        const uint64_t access = (e->access[i] >> 1) + m->base, loc = hbm_locate(&h->map, access);
-        const bool write = e->access[i] & 1;
+        const uint64_t access = (nth(e, i) >> 1) + m->base, loc = hbm_locate(&h->map, access);
+        const bool write = nth(e, i) & 1;
         struct hbm_channel *c = &h->ch[loc >> 40];
         if (c->used[write] == (write ? h->p.write_queue : h->p.read_queue))
             (void)hbm_channel_run(h, c, HBM_NEVER, write);
