@@ -104,7 +104,7 @@ struct pl_hbm_source {
 enum pl_status pl_hbm_run(struct pl_hbm *h, const struct pl_hbm_source *src, struct pl_diag *d);
 uint64_t pl_hbm_now(const struct pl_hbm *h);
 /* No command or acceptance happens before this time, given no further request; UINT64_MAX if nothing is pending. */
-uint64_t pl_hbm_next(const struct pl_hbm *h);
+uint64_t pl_hbm_next(struct pl_hbm *h);
 
 /* ---- statistics ---- */
 /* Why the data pins of a pseudo-channel were not busy. */
@@ -139,7 +139,7 @@ struct pl_hbm_stats {
 };
 void pl_hbm_get_stats(struct pl_hbm *h, struct pl_hbm_stats *out);
 /* Data clocks of one channel (stack * channels + channel), its pseudo-channels together. */
-uint64_t pl_hbm_channel_busy(const struct pl_hbm *h, uint32_t channel);
+uint64_t pl_hbm_channel_busy(struct pl_hbm *h, uint32_t channel);
 /* Latency (acceptance to done) not exceeded by `share` of the requests, in tCK; exact below 2048, then within 1/1024. */
 uint64_t pl_hbm_latency(const struct pl_hbm *h, double share);
 double pl_hbm_latency_mean(const struct pl_hbm *h);

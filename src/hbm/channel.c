@@ -50,6 +50,7 @@ void hbm_channel_push(struct pl_hbm *h, struct hbm_channel *c, uint64_t loc, uin
                             .access = access,
                             .row = (uint32_t)loc,
                             .slot = slot,
+                            .item = h->next_item++,
                             .bank = (uint8_t)(loc >> 32),
                             .next = HBM_NONE,
                             .write = write};
@@ -73,10 +74,16 @@ static inline void keep(struct hbm_best *best, uint64_t floor, uint64_t key, uns
         .t = key == HBM_NEVER ? HBM_NEVER : floor + (key >> 40), .seq = key & (((uint64_t)1 << 40) - 1), .bank = bank};
 }
 
+/* Without branches: which it is cannot be foreseen. */
+static inline bool sooner(uint64_t t, uint64_t seq, const struct hbm_best *than)
+{
+    return (t < than->t) | ((t == than->t) & (seq < than->seq));
+}
+
 /* Bank b became a candidate, ready at t. */
 static inline void offer(struct hbm_best *best, uint64_t t, uint64_t seq, unsigned b)
 {
-    if (t < best->t || (t == best->t && seq < best->seq))
+    if (sooner(t, seq, best))
         *best = (struct hbm_best){.t = t, .seq = seq, .bank = b};
 }
 
@@ -167,7 +174,7 @@ static inline void review(const struct pl_hbm *h, struct hbm_channel *c, unsigne
 }
 
 /* ---- arrivals ---- */
-static void emit(const struct pl_hbm *h, const struct hbm_channel *c, enum pl_hbm_op op, unsigned bank, uint64_t t,
+static void emit(struct pl_hbm *h, const struct hbm_channel *c, enum pl_hbm_op op, unsigned bank, uint64_t t,
                  uint32_t row)
 {
     const bool all = op == PL_HBM_PREA || op == PL_HBM_REFAB;
@@ -177,6 +184,8 @@ static void emit(const struct pl_hbm *h, const struct hbm_channel *c, enum pl_hb
                                    .pseudo = (uint8_t)(bank / h->per_pc),
                                    .bank = (uint8_t)(all ? 0 : bank % h->per_pc),
                                    .row = row};
+    if (h->recording)
+        hbm_memo_command(h, &cmd);
     h->opt.log(h->opt.log_ctx, &cmd);
 }
 #define EMIT(h, c, op, bank, t, row)                                                                                           \
@@ -238,6 +247,8 @@ static bool forwarded(struct pl_hbm *h, struct hbm_channel *c, unsigned i)
         if (c->e[w].access == e->access) {
             h->stats.accesses[0]++;
             h->stats.forwarded++;
+            if (h->recording)
+                hbm_memo_done(h, e->item, e->seen + h->latency[0]);
             hbm_finish(h, e->slot, e->seen + h->latency[0]);
             return true;
         }
@@ -383,7 +394,7 @@ static inline void take_hit(struct pl_hbm *h, struct hbm_channel *c, unsigned di
 static inline void do_col(struct pl_hbm *h, struct hbm_channel *c, unsigned b, uint64_t t)
 {
     const unsigned dir = c->mode, pc = b >= h->per_pc, g = b >> h->group_shift, i = c->hit_at[dir][b];
-    const uint32_t slot = c->e[i].slot;
+    const uint32_t slot = c->e[i].slot, item = c->e[i].item;
     EMIT(h, c, dir ? PL_HBM_WR : PL_HBM_RD, b, t, c->row[b]);
     if (t > c->pins_free[pc])
         account(h, c, b, pc, dir, t);
@@ -409,6 +420,8 @@ static inline void do_col(struct pl_hbm *h, struct hbm_channel *c, unsigned b, u
     choose_mode(h, c);
     if (!(c->hit[dir] >> b & 1))
         review(h, c, b);
+    if (h->recording)
+        hbm_memo_done(h, item, t + h->latency[dir]);
     hbm_finish(h, slot, t + h->latency[dir]);
 }
 
@@ -544,11 +557,9 @@ bool hbm_channel_run(struct pl_hbm *h, struct hbm_channel *c, uint64_t until, in
             continue;
         }
         refresh_candidates(h, c);
-        const bool act_first = c->act.t < c->pre.t || (c->act.t == c->pre.t && c->act.seq < c->pre.seq);
-        const struct hbm_best *row = act_first ? &c->act : &c->pre;
-        const struct hbm_best *col =
-            &c->col[c->col[1].t < c->col[0].t || (c->col[1].t == c->col[0].t && c->col[1].seq < c->col[0].seq)];
-        const uint64_t te = col->t <= row->t ? col->t : row->t;
+        const bool act_first = sooner(c->act.t, c->act.seq, &c->pre);
+        const struct hbm_best *col = &c->col[sooner(c->col[1].t, c->col[1].seq, &c->col[0])];
+        const uint64_t row_t = c->act.t < c->pre.t ? c->act.t : c->pre.t, te = col->t < row_t ? col->t : row_t;
         const uint64_t ti = c->in_count ? c->e[c->in[c->in_head]].seen : HBM_NEVER;
         unsigned pc = 0;
         enum pl_hbm_op op = PL_HBM_REFAB;

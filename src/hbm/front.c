@@ -61,7 +61,7 @@ enum pl_status pl_hbm_new(const struct pl_hbm_params *p, const struct pl_hbm_opt
     h->slot = malloc(h->n_slots * sizeof *h->slot);
     if (!h->ch || !h->next_at || !h->slot) {
         pl_hbm_free(h);
-        return pl_fail(d, PL_ENOMEM, "no memory for %u HBM channels", h->n_ch);
+        return pl_fail(d, PL_ENOMEM, "no memory for %u HBM channels", p->stacks * p->channels);
     }
     (void)hbm_map_init(&h->map, p, NULL); /* checked above */
     for (uint32_t i = 0; i < h->n_ch; i++) {
@@ -70,6 +70,8 @@ enum pl_status pl_hbm_new(const struct pl_hbm_params *p, const struct pl_hbm_opt
     }
     for (uint32_t i = 0; i < h->n_slots; i++)
         h->slot[i].next = i + 1;
+    if (!h->opt.no_closed_form)
+        hbm_memo_new(h);
     *out = h;
     return PL_OK;
 }
@@ -78,6 +80,7 @@ void pl_hbm_free(struct pl_hbm *h)
 {
     if (!h)
         return;
+    hbm_memo_free(h);
     free(h->ch);
     free(h->next_at);
     free(h->slot);
@@ -331,6 +334,24 @@ static inline void step_turn(struct pl_hbm *h, struct hbm_slot *s)
         h->turn = 0;
 }
 
+/* When access s->access can be handed out: *t is when its turn comes, without waiting for room. False: not up to `horizon`. */
+static inline bool wait_for_room(struct pl_hbm *h, const struct hbm_slot *s, struct hbm_channel *c, uint64_t horizon, uint64_t *t)
+{
+    if (c->used[s->write] == (s->write ? h->p.write_queue : h->p.read_queue)) {
+        if (!hbm_channel_run(h, c, horizon, s->write))
+            return false;
+        *t = c->freed > *t ? c->freed : *t;
+    }
+    return true;
+}
+
+static inline void push(struct pl_hbm *h, struct hbm_channel *c, uint64_t loc, const struct hbm_slot *s, uint64_t t)
+{
+    if (h->recording)
+        hbm_memo_accepted(h, s->access, s->write, t);
+    hbm_channel_push(h, c, loc, s->access, h->active[h->turn], s->write, t + h->p.lat_in);
+}
+
 /* Hand accesses to the channels up to `horizon`. */
 static void hand_out(struct pl_hbm *h, uint64_t horizon)
 {
@@ -339,25 +360,36 @@ static void hand_out(struct pl_hbm *h, uint64_t horizon)
         if (!h->n_active && !h->n_waiting && h->source)
             pull(h);
         uint64_t t = front_time(h);
+        if ((h->recording | h->replaying) && t != h->front_at)
+            hbm_memo_stop(h); /* what was recorded did not wait for a request */
         if (t > horizon)
             return;
         refill(h, t);
         struct hbm_slot *s = &h->slot[h->active[h->turn]];
-        const uint64_t loc = hbm_locate(&h->map, s->access);
-        struct hbm_channel *c = &h->ch[loc >> 40];
-        if (c->used[s->write] == (s->write ? h->p.write_queue : h->p.read_queue)) {
-            if (!hbm_channel_run(h, c, horizon, s->write)) {
-                h->front_blocked = true;
-                return;
-            }
-            if (c->freed > t) {
-                h->stats.blocked_cyc += c->freed - t;
-                t = c->freed;
-            }
+        const uint64_t turn_at = t;
+        bool known = h->replaying;
+        if (known && !hbm_memo_match(h, s->access, s->write, horizon, &t)) {
+            hbm_memo_stop(h);
+            known = false;
         }
+        const uint64_t loc = h->replaying ? 0 : hbm_locate(&h->map, s->access);
+        struct hbm_channel *c = &h->ch[loc >> 40];
+        if (known ? t > horizon : !wait_for_room(h, s, c, horizon, &t)) {
+            h->front_blocked = true;
+            return;
+        }
+        if (!known && h->memo && !(s->access & h->segment_mask))
+            hbm_memo_checkpoint(h, s->access, s->write, t);
+        if (h->replaying && h->n_active == 1 && !h->ring_n && ((h->p.ways == 1 && !h->p.join) || !h->n_waiting) && s->accepted != HBM_NEVER &&
+            hbm_memo_rush(h, h->active[0], h->until))
+            continue;
+        h->stats.blocked_cyc += t - turn_at;
         if (s->accepted == HBM_NEVER)
             s->accepted = t;
-        hbm_channel_push(h, c, loc, s->access, h->active[h->turn], s->write, t + h->p.lat_in);
+        if (h->replaying)
+            hbm_memo_take(h, h->active[h->turn]);
+        else
+            push(h, c, loc, s, t);
         h->stats.bytes[s->write] += h->access_bytes;
         h->front_fraction = (h->front_at < t ? 0 : h->front_fraction) + h->step;
         h->front_at = t + (h->front_fraction >> 16);
@@ -366,18 +398,29 @@ static void hand_out(struct pl_hbm *h, uint64_t horizon)
     }
 }
 
-uint64_t pl_hbm_next(const struct pl_hbm *h)
+/* As pl_hbm_next. During a replay: when the next access is handed out, before which nothing becomes known. */
+static uint64_t next_event(const struct pl_hbm *h)
 {
+    if (h->replaying) {
+        const struct hbm_slot *s = &h->slot[h->active[h->turn]];
+        return h->n_active ? hbm_memo_next(h, s->access, s->write) : h->front_at;
+    }
     uint64_t t = h->front_blocked ? HBM_NEVER : front_time(h);
     for (uint32_t i = 0; i < h->n_ch; i++)
         t = t < h->next_at[i] ? t : h->next_at[i];
     return t;
 }
 
+uint64_t pl_hbm_next(struct pl_hbm *h)
+{
+    hbm_memo_stop(h);
+    return next_event(h);
+}
+
 static void run_to(struct pl_hbm *h, uint64_t horizon)
 {
     hand_out(h, horizon);
-    for (uint32_t i = 0; i < h->n_ch; i++)
+    for (uint32_t i = 0; i < h->n_ch && !h->replaying; i++)
         if (h->next_at[i] <= horizon)
             (void)hbm_channel_run(h, &h->ch[i], horizon, -1);
     h->ran = horizon;
@@ -386,8 +429,11 @@ static void run_to(struct pl_hbm *h, uint64_t horizon)
 size_t pl_hbm_advance(struct pl_hbm *h, uint64_t until, struct pl_hbm_done *done, size_t max)
 {
     size_t n = 0;
+    h->until = until;
     for (;;) {
-        const uint64_t next = pl_hbm_next(h);
+        if (h->replaying && front_time(h) != h->front_at)
+            hbm_memo_stop(h);
+        const uint64_t next = next_event(h);
         const uint64_t known = next > HBM_NEVER - h->least_latency ? HBM_NEVER : next + h->least_latency - 1;
         n += deliver(h, known < until ? known : until, done + n, max - n);
         const bool over = next > until || next == HBM_NEVER;
@@ -395,6 +441,7 @@ size_t pl_hbm_advance(struct pl_hbm *h, uint64_t until, struct pl_hbm_done *done
             const uint64_t stop = n < max && until != HBM_NEVER ? until : n ? done[n - 1].done : h->now;
             h->now = stop > h->now ? stop : h->now;
             h->now = h->ran > h->now ? h->ran : h->now;
+            h->until = 0;
             return n;
         }
         /* an empty ring may lie far back */
@@ -407,6 +454,7 @@ size_t pl_hbm_advance(struct pl_hbm *h, uint64_t until, struct pl_hbm_done *done
 enum pl_status pl_hbm_run(struct pl_hbm *h, const struct pl_hbm_source *src, struct pl_diag *d)
 {
     struct pl_hbm_done done[64];
+    hbm_memo_stop(h);
     h->source = src;
     h->source_status = PL_OK;
     if (h->front_at < h->now) {
@@ -427,6 +475,8 @@ enum pl_status pl_hbm_run(struct pl_hbm *h, const struct pl_hbm_source *src, str
 /* ---- statistics ---- */
 void pl_hbm_get_stats(struct pl_hbm *h, struct pl_hbm_stats *out)
 {
+    if (h->replaying)
+        hbm_memo_stop(h);
     if (h->ran < h->now) {
         hand_out(h, h->now);
         h->ran = h->now;
@@ -441,8 +491,10 @@ void pl_hbm_get_stats(struct pl_hbm *h, struct pl_hbm_stats *out)
         out->span_cyc += out->lost_cyc[l];
 }
 
-uint64_t pl_hbm_channel_busy(const struct pl_hbm *h, uint32_t channel)
+uint64_t pl_hbm_channel_busy(struct pl_hbm *h, uint32_t channel)
 {
+    if (h->replaying)
+        hbm_memo_stop(h);
     return channel < h->n_ch ? h->ch[channel].busy : 0;
 }
 

@@ -15,6 +15,7 @@ enum {
     HBM_MAX_ACTIVE = 64 /* requests that take turns, joined ones one by one */
 };
 #define HBM_NEVER UINT64_MAX
+#define HBM_FINISHED UINT32_MAX /* the slot of an access whose completion a replay has told already */
 
 void hbm_defaults(struct pl_hbm_params *out);
 
@@ -53,6 +54,7 @@ struct hbm_entry {
     uint64_t seq;  /* age */
     uint64_t access;
     uint32_t row, slot;
+    uint32_t item; /* its number in a segment being recorded (memo.c) */
     uint8_t bank, next, write;
 };
 struct hbm_best { /* candidate for the next command of a class; t = HBM_NEVER: none */
@@ -118,6 +120,7 @@ struct hbm_slot {
     bool write;
 };
 
+struct hbm_memo; /* memo.c */
 struct pl_hbm {
     struct pl_hbm_params p;
     struct pl_hbm_options opt;
@@ -131,6 +134,7 @@ struct pl_hbm {
     uint64_t pc_mask[2];
     /* time: all events up to `ran` are done; `now` is what the caller knows */
     uint64_t ran, now, min_arrival;
+    uint64_t until; /* of the call of pl_hbm_advance under way; 0: none */
     struct hbm_channel *ch;
     uint64_t *next_at; /* per channel; HBM_NEVER: nothing waits (its refreshes are caught up later) */
     /* front end */
@@ -145,6 +149,11 @@ struct pl_hbm {
     enum pl_status source_status;
     struct pl_diag source_why;
     uint32_t active[HBM_MAX_ACTIVE], n_active, turn, in_turn; /* in_turn: accesses handed out in this turn */
+    struct hbm_memo *memo; /* NULL: not for this map, or no_closed_form */
+    bool recording, replaying;
+    uint32_t next_item;    /* of the next access handed out, while recording */
+    uint64_t segment_mask; /* accesses that are 0 under it may begin a segment */
+    unsigned row_shift;    /* access >> this = row, if there is a memo */
     uint32_t free_slot, n_pending;
     uint64_t submitted, capacity;
     uint32_t n_slots;
@@ -155,6 +164,37 @@ struct pl_hbm {
     struct pl_hbm_stats stats;
     uint64_t latency_sum, hist[PL_HBM_HIST];
 };
+
+/* ---- image: the state of all channels, relative to a time and a row, as words ---- */
+enum { HBM_IMAGE_WORDS = 2048, HBM_FLIGHT = 2 * HBM_QUEUE }; /* of a channel, at most */
+struct hbm_image {
+    uint64_t time, access; /* what it is relative to */
+    uint32_t *w, n;
+    uint32_t *slot, *item, n_flight; /* of the accesses in the queues, in their order in the image */
+    bool bad;                        /* some distance does not fit */
+};
+void hbm_image_save(struct pl_hbm *h, struct hbm_image *m);
+void hbm_image_load(struct pl_hbm *h, struct hbm_image *m);
+
+/* ---- memo: segments of a stream that were stepped once are replayed ---- */
+/* Without memory there is no memo, and nothing but speed is lost. */
+void hbm_memo_new(struct pl_hbm *h);
+void hbm_memo_free(struct pl_hbm *h);
+/* `access` is about to be handed out at t. Begins to replay or to record if this is a good moment. */
+void hbm_memo_checkpoint(struct pl_hbm *h, uint64_t access, bool write, uint64_t t);
+/* While recording: an access is handed out; a queued access is done; a command goes. */
+void hbm_memo_accepted(struct pl_hbm *h, uint64_t access, bool write, uint64_t t);
+void hbm_memo_done(struct pl_hbm *h, uint32_t item, uint64_t time);
+void hbm_memo_command(struct pl_hbm *h, const struct pl_hbm_cmd *c);
+/* While replaying: is `access` the next one? Then *t is when it is handed out. The replay may end with this very access. */
+bool hbm_memo_match(struct pl_hbm *h, uint64_t access, bool write, uint64_t horizon, uint64_t *t);
+/* All accesses of a segment at once, if they are of one piece of request `slot` and nothing else can happen up to its end. */
+bool hbm_memo_rush(struct pl_hbm *h, uint32_t slot, uint64_t until);
+void hbm_memo_take(struct pl_hbm *h, uint32_t slot); /* it is handed out, for request `slot` */
+/* A time before which nothing is handed out, if `access` is the next. */
+uint64_t hbm_memo_next(const struct pl_hbm *h, uint64_t access, bool write);
+/* Something from outside: stop recording; stop replaying, with the channels where stepping would have brought them. */
+void hbm_memo_stop(struct pl_hbm *h);
 
 void hbm_channel_init(const struct pl_hbm *h, struct hbm_channel *c, uint16_t index);
 /* Take an access into the queues; there must be room. `seen` is not before that of the access pushed last. */
@@ -167,6 +207,8 @@ void hbm_complete(struct pl_hbm *h, uint32_t slot);
 /* One access of a request is done. */
 static inline void hbm_finish(struct pl_hbm *h, uint32_t slot, uint64_t time)
 {
+    if (slot == HBM_FINISHED)
+        return;
     struct hbm_slot *s = &h->slot[slot];
     s->last = s->last > time ? s->last : time;
     if (!--s->left)

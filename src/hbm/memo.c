@@ -1,0 +1,540 @@
+/* memo.c - segments of a stream that were stepped once are replayed from memory, access by access.
+ *
+ * A node is a state of all channels, as an image (image.c), taken when an access at the begin of a segment is handed out. Behind it its edge
+ * tells what followed: the accesses handed out until the next node, when, when each was done, the statistics, the commands. What
+ * happens is a function of the image and of these accesses, so as long as the same accesses come, none waiting for its request, the
+ * edge is what stepping would do. The channels stand still meanwhile; if another access comes, or somebody looks, they are loaded from
+ * the image and take the accesses so far (hbm_memo_stop). Rows are relative, so a stream meets its states again in other rows. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "hbm_internal.h"
+
+enum {
+    NODES = 4096,          /* at most */
+    MEMO_BYTES = 96 << 20, /* at most; then all is forgotten */
+    CREDIT = 450,          /* segments recorded without a replay; then the memo rests for PAUSE checkpoints */
+    PAUSE = 8192,
+    MAX_AHEAD = 2000,      /* clocks from hand-out to completion: completions are told at the hand-out and must fit the ring */
+    SEGMENT = 256          /* accesses of a channel in a segment */
+};
+
+struct edge {
+    uint32_t n, n_flight, to; /* accesses; those in the queues at the begin; node at the end */
+    uint64_t *access;         /* [n]: relative, times two, plus write; NULL: they follow each other from `first` on */
+    uint64_t first;           /* as those */
+    uint16_t *t;              /* [n + 1]: when it is handed out; the last: when the access of `to` is */
+    uint16_t *done;           /* [n_flight + n]: when; 0: not in this segment */
+    /* for a run: accesses done, and when the last is; the front end at the end, and how long it waited after the first */
+    uint32_t n_done, last_done, front, fraction;
+    uint64_t waited;
+    uint32_t *flight;         /* of `to`: in its order, numbers in this edge */
+    uint32_t *busy;           /* data clocks, by channel */
+    struct pl_hbm_cmd *cmd;   /* relative; with a log */
+    size_t n_cmd;
+    uint64_t last_access; /* of `to`, relative to this node */
+    struct pl_hbm_stats stats;
+    unsigned won, lost; /* replays to the end, or not */
+};
+struct node {
+    uint64_t hash;
+    uint32_t *w, n, n_flight;
+    struct edge *edge; /* NULL: not known */
+};
+struct hbm_memo {
+    struct node node[NODES];
+    uint32_t n_node;
+    uint16_t table[4 * NODES]; /* node + 1, by hash */
+    size_t bytes;
+    struct hbm_image image;
+    uint32_t at;               /* node recorded or replayed from */
+    uint64_t time, base;       /* of it; base: its first access, less its column */
+    uint32_t next;             /* access of the edge, while replaying */
+    uint32_t *slot, *slot_to;  /* of the accesses of the edge being replayed */
+    /* recording */
+    struct edge rec;
+    size_t cap, cap_cmd;
+    struct pl_hbm_stats from;
+    uint64_t *busy_from, hits, accesses;
+    unsigned credit, pause; /* segments to record before one must have been replayed; checkpoints to let pass */
+};
+
+static size_t edge_bytes(const struct edge *e)
+{
+    return e->n * (e->access ? 12 : 4) + e->n_cmd * sizeof *e->cmd + sizeof *e;
+}
+
+/* Access i of the edge. */
+static inline uint64_t nth(const struct edge *e, uint32_t i)
+{
+    return e->access ? e->access[i] : e->first + 2 * (uint64_t)i;
+}
+
+static void forget_edge(struct hbm_memo *m, struct node *n)
+{
+    struct edge *e = n->edge;
+    n->edge = NULL;
+    if (!e)
+        return;
+    m->bytes -= edge_bytes(e);
+    free(e->access);
+    free(e->t);
+    free(e->done);
+    free(e->flight);
+    free(e->busy);
+    free(e->cmd);
+    free(e);
+}
+
+static void forget_all(struct hbm_memo *m)
+{
+    for (uint32_t i = 0; i < m->n_node; i++) {
+        forget_edge(m, &m->node[i]);
+        free(m->node[i].w);
+    }
+    m->n_node = 0;
+    m->bytes = 0;
+    memset(m->table, 0, sizeof m->table);
+}
+
+void hbm_memo_free(struct pl_hbm *h)
+{
+    struct hbm_memo *m = h->memo;
+    if (!m)
+        return;
+    forget_all(m);
+    free(m->image.w);
+    free(m->image.slot);
+    free(m->image.item);
+    free(m->slot);
+    free(m->slot_to);
+    free(m->busy_from);
+    free(m->rec.access);
+    free(m->rec.t);
+    free(m->rec.done);
+    free(m->rec.cmd);
+    free(m);
+    h->memo = NULL;
+    h->recording = h->replaying = false;
+}
+
+/* The row must be the top bits of an access as they are, and nothing else may depend on them. */
+static bool rows_on_top(const struct pl_hbm *h, unsigned shift, unsigned total)
+{
+    for (unsigned b = 0; b < total; b++) {
+        const uint64_t v = hbm_locate(&h->map, (uint64_t)1 << b);
+        if (b < shift ? (uint32_t)v != 0 : v != (uint64_t)1 << (b - shift))
+            return false;
+    }
+    return true;
+}
+
+void hbm_memo_new(struct pl_hbm *h)
+{
+    const unsigned total = pl_log2(h->capacity) - h->access_shift, shift = total - pl_log2(h->p.rows);
+    const uint32_t segment = SEGMENT * h->n_ch, flight = HBM_FLIGHT * h->n_ch;
+    if (!rows_on_top(h, shift, total) || segment > (uint32_t)1 << shift)
+        return;
+    struct hbm_memo *m = h->memo = calloc(1, sizeof *m);
+    if (!m)
+        return;
+    h->row_shift = shift;
+    h->segment_mask = segment - 1;
+    m->cap = 2 * segment;
+    m->credit = CREDIT;
+    m->image.w = malloc(sizeof(uint32_t) * HBM_IMAGE_WORDS * h->n_ch);
+    m->image.slot = malloc(sizeof(uint32_t) * flight);
+    m->image.item = malloc(sizeof(uint32_t) * flight);
+    m->slot = malloc(sizeof(uint32_t) * (flight + m->cap));
+    m->slot_to = malloc(sizeof(uint32_t) * flight);
+    m->busy_from = malloc(sizeof(uint64_t) * h->n_ch);
+    m->rec.access = malloc(sizeof(uint64_t) * m->cap);
+    m->rec.t = malloc(sizeof(uint16_t) * (m->cap + 1));
+    m->rec.done = malloc(sizeof(uint16_t) * (flight + m->cap));
+    if (!m->image.w || !m->image.slot || !m->image.item || !m->slot || !m->slot_to || !m->busy_from || !m->rec.access || !m->rec.t ||
+        !m->rec.done)
+        hbm_memo_free(h);
+}
+
+/* ---- recording ---- */
+static void begin_record(struct pl_hbm *h)
+{
+    struct hbm_memo *m = h->memo;
+    struct edge *e = &m->rec;
+    e->n = 0;
+    e->n_flight = h->next_item = m->node[m->at].n_flight;
+    e->n_cmd = 0;
+    memset(e->done, 0, sizeof *e->done * e->n_flight);
+    m->from = h->stats;
+    m->from.blocked_cyc += m->time - h->front_at; /* of the first access, which is not known yet */
+    for (uint32_t i = 0; i < h->n_ch; i++)
+        m->busy_from[i] = h->ch[i].busy;
+    h->recording = true;
+}
+
+void hbm_memo_accepted(struct pl_hbm *h, uint64_t access, bool write, uint64_t t)
+{
+    struct edge *e = &h->memo->rec;
+    if (e->n == h->memo->cap || t - h->memo->time > UINT16_MAX) {
+        h->recording = false;
+        return;
+    }
+    e->access[e->n] = (access - h->memo->base) << 1 | write;
+    e->done[e->n_flight + e->n] = 0;
+    e->t[e->n++] = (uint16_t)(t - h->memo->time);
+}
+
+void hbm_memo_done(struct pl_hbm *h, uint32_t item, uint64_t time)
+{
+    struct edge *e = &h->memo->rec;
+    const uint64_t t = time - h->memo->time, from = item < e->n_flight ? 0 : e->t[item - e->n_flight];
+    if (t - from > MAX_AHEAD || t > UINT16_MAX)
+        h->recording = false;
+    else
+        e->done[item] = (uint16_t)t;
+}
+
+void hbm_memo_command(struct pl_hbm *h, const struct pl_hbm_cmd *c)
+{
+    struct hbm_memo *m = h->memo;
+    if (m->rec.n_cmd == m->cap_cmd) {
+        struct pl_hbm_cmd *more = realloc(m->rec.cmd, sizeof *more * (2 * m->cap_cmd + 4096));
+        if (!more) {
+            h->recording = false;
+            return;
+        }
+        m->rec.cmd = more;
+        m->cap_cmd = 2 * m->cap_cmd + 4096;
+    }
+    struct pl_hbm_cmd *to = &m->rec.cmd[m->rec.n_cmd++];
+    *to = *c;
+    to->time -= m->time;
+    to->row -= c->op == PL_HBM_ACT || c->op == PL_HBM_RD || c->op == PL_HBM_WR ? (uint32_t)(m->base >> h->row_shift) : 0;
+}
+
+static void *copy_of(const void *p, size_t bytes)
+{
+    void *q = malloc(bytes ? bytes : 1);
+    return q ? memcpy(q, p, bytes) : NULL;
+}
+
+/* Statistics that the channels keep: the front end keeps the others, also during a replay. */
+#define CHANNEL_STATS(X)                                                                                                       \
+    X(accesses[0]) X(accesses[1]) X(forwarded) X(hit) X(miss) X(conflict) X(activates) X(precharges) X(refreshes)
+static void add_stats(struct pl_hbm_stats *to, const struct pl_hbm_stats *x)
+{
+#define X(f) to->f += x->f;
+    CHANNEL_STATS(X)
+#undef X
+    for (unsigned l = 0; l < PL_HBM_LOSSES; l++)
+        to->lost_cyc[l] += x->lost_cyc[l];
+}
+static void sub_stats(struct pl_hbm_stats *to, const struct pl_hbm_stats *x)
+{
+#define X(f) to->f -= x->f;
+    CHANNEL_STATS(X)
+#undef X
+    for (unsigned l = 0; l < PL_HBM_LOSSES; l++)
+        to->lost_cyc[l] -= x->lost_cyc[l];
+}
+
+/* All accesses follow each other, in one direction: no list of them is needed, and hbm_memo_rush may take them together. */
+static bool is_run(const struct edge *e)
+{
+    uint64_t off = 0;
+    for (uint32_t i = 0; i < e->n; i++)
+        off |= e->access[i] ^ (e->access[0] + 2 * (uint64_t)i);
+    return e->n && !off && 2 * e->last_access == (e->access[0] & ~(uint64_t)1) + 2 * (uint64_t)e->n;
+}
+
+static void describe_run(const struct pl_hbm *h, struct edge *e)
+{
+    e->n_done = e->last_done = 0;
+    for (uint32_t i = e->n_flight; i < e->n_flight + e->n; i++) {
+        e->n_done += e->done[i] != 0;
+        e->last_done = e->done[i] > e->last_done ? e->done[i] : e->last_done;
+    }
+    e->front = (uint32_t)(h->front_at - h->memo->time);
+    e->fraction = (uint32_t)h->front_fraction;
+    e->waited = h->stats.blocked_cyc - h->memo->from.blocked_cyc;
+}
+
+/* The recording ends in node `to`, whose image stands in m->image: it becomes the edge of node m->at. */
+static void end_record(struct pl_hbm *h, uint32_t to, uint64_t access, uint64_t t)
+{
+    struct hbm_memo *m = h->memo;
+    struct edge *r = &m->rec;
+    h->recording = false;
+    if (!m->credit || t - m->time > UINT16_MAX || h->front_at < m->time)
+        return;
+    r->to = to;
+    r->last_access = access - m->base;
+    r->t[r->n] = (uint16_t)(t - m->time);
+    r->first = r->access[0];
+    const bool run = is_run(r);
+    describe_run(h, r);
+    struct edge *e = copy_of(r, sizeof *r);
+    if (!e)
+        return;
+    m->credit--;
+    e->access = run ? NULL : copy_of(r->access, sizeof *r->access * r->n);
+    e->t = copy_of(r->t, sizeof *r->t * (r->n + 1));
+    e->done = copy_of(r->done, sizeof *r->done * (r->n_flight + r->n));
+    e->flight = copy_of(m->image.item, sizeof *m->image.item * m->image.n_flight);
+    e->cmd = copy_of(r->cmd, sizeof *r->cmd * r->n_cmd);
+    e->busy = malloc(sizeof *e->busy * h->n_ch);
+    e->stats = h->stats;
+    sub_stats(&e->stats, &m->from);
+    for (uint32_t i = 0; e->busy && i < h->n_ch; i++)
+        e->busy[i] = (uint32_t)(h->ch[i].busy - m->busy_from[i]);
+    struct node *n = &m->node[m->at];
+    n->edge = e;
+    m->bytes += edge_bytes(e);
+    if ((!run && !e->access) || !e->t || !e->done || !e->flight || !e->cmd || !e->busy)
+        forget_edge(m, n);
+}
+
+/* ---- nodes ---- */
+static uint64_t hash_of(const uint32_t *w, uint32_t n)
+{
+    uint64_t a = n, b = 0; /* two chains: half the wait */
+    for (uint32_t i = 0; i + 1 < n; i += 2) {
+        a = (a ^ w[i]) * 0x9e3779b97f4a7c15u;
+        b = (b ^ w[i + 1]) * 0xc2b2ae3d27d4eb4fu;
+        a ^= a >> 29;
+        b ^= b >> 31;
+    }
+    a = (a ^ b ^ (n & 1 ? w[n - 1] : 0)) * 0x9e3779b97f4a7c15u;
+    return a ^ a >> 32;
+}
+
+/* The node of the image, perhaps new; NODES if there is no room or no memory. */
+static uint32_t find_node(struct hbm_memo *m)
+{
+    const struct hbm_image *g = &m->image;
+    const uint64_t hash = hash_of(g->w, g->n);
+    uint32_t i = (uint32_t)(hash % PL_COUNT(m->table));
+    for (; m->table[i]; i = (i + 1) % PL_COUNT(m->table)) {
+        const struct node *n = &m->node[m->table[i] - 1];
+        if (n->hash == hash && n->n == g->n && !memcmp(n->w, g->w, sizeof *g->w * g->n))
+            return m->table[i] - 1u;
+    }
+    uint32_t *w = m->n_node < NODES && m->bytes < MEMO_BYTES ? copy_of(g->w, sizeof *g->w * g->n) : NULL;
+    if (!w)
+        return NODES;
+    m->node[m->n_node] = (struct node){.hash = hash, .w = w, .n = g->n, .n_flight = g->n_flight};
+    m->bytes += sizeof *g->w * g->n;
+    m->table[i] = (uint16_t)++m->n_node;
+    return m->n_node - 1;
+}
+
+/* The replay of the edge of node m->at begins: what it completes of the queues is told now. m->slot holds their slots. */
+static void begin_replay(struct pl_hbm *h)
+{
+    struct hbm_memo *m = h->memo;
+    const struct edge *e = m->node[m->at].edge;
+    for (uint32_t i = 0; i < e->n_flight; i++)
+        if (e->done[i])
+            hbm_finish(h, m->slot[i], m->time + e->done[i]);
+    m->next = 0;
+    h->replaying = true;
+}
+
+/* Most column commands since the last time hit open rows: this is a stream, and may come again. */
+static bool worth_it(struct pl_hbm *h)
+{
+    struct hbm_memo *m = h->memo;
+    const uint64_t accesses = h->stats.accesses[0] + h->stats.accesses[1], n = accesses - m->accesses, hits = h->stats.hit - m->hits;
+    m->accesses = accesses;
+    m->hits = h->stats.hit;
+    return n > h->segment_mask / 8 && hits >= n / 4 * 3;
+}
+
+void hbm_memo_checkpoint(struct pl_hbm *h, uint64_t access, bool write, uint64_t t)
+{
+    struct hbm_memo *m = h->memo;
+    struct hbm_image *g = &m->image;
+    if (t <= h->ran || (h->recording && m->rec.n < h->segment_mask / 8))
+        return;
+    if (!m->credit) { /* nothing comes again: start afresh later */
+        forget_all(m);
+        m->pause = PAUSE;
+        m->credit = CREDIT;
+        h->recording = false;
+    }
+    if (m->pause) {
+        m->pause--;
+        return;
+    }
+    if (!worth_it(h)) {
+        h->recording = false;
+        return;
+    }
+    for (uint32_t i = 0; i < h->n_ch; i++) /* no access comes before t */
+        (void)hbm_channel_run(h, &h->ch[i], t - 1, -1);
+    const uint64_t base = access >> h->row_shift << h->row_shift;
+    g->time = t;
+    g->access = base;
+    g->n = 0;
+    g->bad = false;
+    hbm_image_save(h, g);
+    g->w[g->n++] = (uint32_t)(access - base);
+    g->w[g->n++] = (uint32_t)(h->front_at < t ? 0 : h->front_fraction) << 1 | write;
+    uint32_t to = g->bad ? NODES : find_node(m);
+    if (to == NODES && !g->bad) {
+        h->recording = false;
+        forget_all(m);
+        to = find_node(m);
+    }
+    if (h->recording && to < NODES && !m->node[m->at].edge)
+        end_record(h, to, access, t);
+    h->recording = false;
+    if (to == NODES)
+        return;
+    m->at = to;
+    m->time = t;
+    m->base = base;
+    if (!m->node[to].edge) {
+        begin_record(h);
+        return;
+    }
+    memcpy(m->slot, g->slot, sizeof *g->slot * g->n_flight);
+    begin_replay(h);
+}
+
+/* ---- replaying ---- */
+uint64_t hbm_memo_next(const struct pl_hbm *h, uint64_t access, bool write)
+{
+    const struct hbm_memo *m = h->memo;
+    const struct edge *e = m->node[m->at].edge;
+    const uint64_t a = access - m->base;
+    const bool as_expected = m->next < e->n ? nth(e, m->next) == (a << 1 | write) : e->last_access == a;
+    return as_expected ? m->time + e->t[m->next] : h->front_at;
+}
+
+void hbm_memo_take(struct pl_hbm *h, uint32_t slot)
+{
+    struct hbm_memo *m = h->memo;
+    const struct edge *e = m->node[m->at].edge;
+    const uint32_t item = e->n_flight + m->next++;
+    m->slot[item] = slot;
+    if (e->done[item])
+        hbm_finish(h, slot, m->time + e->done[item]);
+}
+
+/* Load node m->at; m->slot holds the slots of its accesses. */
+static void load(struct pl_hbm *h)
+{
+    struct hbm_memo *m = h->memo;
+    const struct node *n = &m->node[m->at];
+    struct hbm_image g = {.time = m->time, .access = m->base, .w = n->w, .n = n->n, .slot = m->slot, .item = m->image.item};
+    for (uint32_t i = 0; i < n->n_flight; i++)
+        g.item[i] = i;
+    hbm_image_load(h, &g);
+    h->replaying = false;
+}
+
+/* The edge is replayed to its end, and node e->to reached. */
+static void cross(struct pl_hbm *h, uint64_t access)
+{
+    struct hbm_memo *m = h->memo;
+    struct edge *e = m->node[m->at].edge;
+    add_stats(&h->stats, &e->stats);
+    for (uint32_t i = 0; i < h->n_ch; i++)
+        h->ch[i].busy += e->busy[i];
+    for (size_t i = 0; i < e->n_cmd; i++) {
+        struct pl_hbm_cmd c = e->cmd[i];
+        c.time += m->time;
+        c.row += c.op == PL_HBM_ACT || c.op == PL_HBM_RD || c.op == PL_HBM_WR ? (uint32_t)(m->base >> h->row_shift) : 0;
+        h->opt.log(h->opt.log_ctx, &c);
+    }
+    e->won++;
+    m->credit = CREDIT;
+    const uint32_t n = m->node[e->to].n_flight;
+    for (uint32_t i = 0; i < n; i++)
+        m->slot_to[i] = m->slot[e->flight[i]];
+    memcpy(m->slot, m->slot_to, sizeof *m->slot * n);
+    m->time += e->t[e->n];
+    m->base = access >> h->row_shift << h->row_shift;
+    m->at = e->to;
+    if (m->node[m->at].edge) {
+        begin_replay(h);
+    } else {
+        load(h);
+        begin_record(h);
+    }
+}
+
+bool hbm_memo_match(struct pl_hbm *h, uint64_t access, bool write, uint64_t horizon, uint64_t *t)
+{
+    struct hbm_memo *m = h->memo;
+    const struct edge *e = m->node[m->at].edge;
+    const uint64_t a = access - m->base;
+    *t = m->time + e->t[m->next];
+    if (m->next < e->n)
+        return nth(e, m->next) == (a << 1 | write);
+    const struct node *n = &m->node[e->to];
+    if (e->last_access != a || (n->w[n->n - 1] & 1) != write)
+        return false;
+    if (*t <= horizon)
+        cross(h, access);
+    return true;
+}
+
+bool hbm_memo_rush(struct pl_hbm *h, uint32_t slot, uint64_t until)
+{
+    struct hbm_memo *m = h->memo;
+    const struct edge *e = m->node[m->at].edge;
+    struct hbm_slot *s = &h->slot[slot];
+    if (m->next || e->access || s->end - s->access <= e->n || m->time + e->t[e->n] > until)
+        return false;
+    uint32_t other = 0;
+    for (uint32_t i = 0; i < e->n_flight; i++)
+        other |= m->slot[i] ^ slot;
+    if (other) /* one of them may complete */
+        return false;
+    for (uint32_t i = 0; i < e->n; i++)
+        m->slot[e->n_flight + i] = slot;
+    const uint64_t last = m->time + e->last_done;
+    s->last = s->last > last ? s->last : last;
+    s->left -= e->n_done;
+    s->access += e->n;
+    h->stats.blocked_cyc += e->waited + (m->time - h->front_at);
+    h->stats.bytes[s->write] += (uint64_t)e->n * h->access_bytes;
+    h->front_at = m->time + e->front;
+    h->front_fraction = e->fraction;
+    m->next = e->n;
+    return true;
+}
+
+/* Bring the channels to where the replay stands: once more, from its node. */
+static void step(struct pl_hbm *h)
+{
+    struct hbm_memo *m = h->memo;
+    struct node *n = &m->node[m->at];
+    struct edge *e = n->edge;
+    for (uint32_t i = 0; i < e->n_flight + m->next; i++)
+        m->slot[i] = e->done[i] ? HBM_FINISHED : m->slot[i];
+    load(h);
+    for (uint32_t i = 0; i < m->next; i++) {
+        const uint64_t access = (nth(e, i) >> 1) + m->base, loc = hbm_locate(&h->map, access);
+        const bool write = nth(e, i) & 1;
+        struct hbm_channel *c = &h->ch[loc >> 40];
+        if (c->used[write] == (write ? h->p.write_queue : h->p.read_queue))
+            (void)hbm_channel_run(h, c, HBM_NEVER, write);
+        hbm_channel_push(h, c, loc, access, m->slot[e->n_flight + i], write, m->time + e->t[i] + h->p.lat_in);
+    }
+    for (uint32_t i = 0; i < h->n_ch; i++)
+        if (h->next_at[i] <= h->ran)
+            (void)hbm_channel_run(h, &h->ch[i], h->ran, -1);
+    if (++e->lost > e->won + 2)
+        forget_edge(m, n);
+}
+
+void hbm_memo_stop(struct pl_hbm *h)
+{
+    h->recording = false;
+    if (h->replaying)
+        step(h);
+}
