@@ -3,6 +3,7 @@
 #include "bench.h"
 
 #include <stdio.h>
+#include <time.h>
 
 const struct bench benches[] = {
     {"gemm", "exact MXINT8 and MXINT4 linear layers of 512 x 4096 x 4096 on the simulated array, beside OpenBLAS sgemm", bench_gemm},
@@ -13,6 +14,13 @@ const struct bench benches[] = {
     {"asm", "assembler and disassembler, lines a second", bench_asm},
 };
 const size_t bench_count = PL_COUNT(benches);
+
+double bench_cpu_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
 
 void bench_figure(const struct bench_options *o, const char *name, double value, const char *unit)
 {

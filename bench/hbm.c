@@ -4,7 +4,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "bench.h"
 
@@ -27,13 +26,6 @@ static bool next_line(void *ctx, struct pl_hbm_request *r)
     return true;
 }
 
-static double cpu_seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 enum kind { STREAM, SEQUENTIAL, RANDOM };
 static enum pl_status once(const struct pl_hbm_params *p, enum kind kind, uint64_t seed, double *seconds, uint64_t *cycles,
                            struct pl_diag *d)
@@ -45,11 +37,11 @@ static enum pl_status once(const struct pl_hbm_params *p, enum kind kind, uint64
     const struct pl_hbm_request all = {.bytes = (uint64_t)LINES * LINE};
     pl_rng_init(&t.rng, seed);
     PL_TRY(pl_hbm_new(p, NULL, &h, d));
-    const double from = cpu_seconds();
+    const double from = bench_cpu_seconds();
     enum pl_status s = kind == STREAM ? pl_hbm_submit(h, &all, d) : pl_hbm_run(h, &src, d);
     if (kind == STREAM && s == PL_OK)
         pl_hbm_advance(h, UINT64_MAX, &done, 1);
-    const double dt = cpu_seconds() - from;
+    const double dt = bench_cpu_seconds() - from;
     *seconds = dt < *seconds ? dt : *seconds;
     struct pl_hbm_stats stats;
     pl_hbm_get_stats(h, &stats);
