@@ -22,17 +22,26 @@ struct pl_map_tensor {
     uint32_t rows; /* allocated rows, a multiple of BLEN for operands of the array */
     uint32_t cols; /* lanes in use; the rest up to a multiple of PITCH are zero */
 };
-/* Vector SRAM of one pass over the model with `live` token rows. */
+/* Vector SRAM of one pass over the model with `live` token rows.
+ *
+ * The rows of attention are the tokens, for one query head after another. In a pass of one token that would leave all
+ * rows of the array but one empty, so there the G = H/K query heads of a kv head are its rows (packed): row g of q and
+ * of o has the lanes [g*K*hs, (g+1)*K*hs) of all heads. It needs K*hs to divide PITCH or to be a multiple of it. */
 struct pl_map_rows {
     uint32_t live;  /* tokens per pass: a power of two */
     uint32_t alloc; /* rows kept: live rounded up to BLEN */
+    uint32_t att_live, att_alloc; /* rows of attention: live and alloc, or G and G rounded up to BLEN */
+    uint32_t pack;                /* lanes of a packed row, K*hs; 0: not packed */
+    uint32_t pack_chunk;          /* packed rows that a chunk of PITCH lanes of all heads fills */
     struct pl_map_tensor x, y, q, k, v, o, gate, up, delta; /* residual, normed, heads, FFN, block output */
+    struct pl_map_tensor heads;                             /* all heads of a token in one row: o, unless packed */
     struct pl_map_tensor score, pv, part, gain, tmp;        /* one chunk each; gain and tmp are single rows */
     struct pl_map_tensor rope[4];                           /* cos_q, sin_q, cos_k, sin_k */
     uint64_t elements;                                      /* Vector SRAM in use */
     uint32_t fp_words;                                      /* FP SRAM in use */
 };
-/* Lay out a pass. Never fails; the caller compares with the machine's capacities. */
+/* Lay out a pass, packed where that is possible and fits. Never fails; the caller compares with the machine's
+ * capacities. */
 void pl_map_rows(const struct pl_arch *arch, const struct pl_model_config *model,
                  const struct pl_plan *plan, uint32_t live, struct pl_map_rows *out);
 /* The most rows (power of two, <= most) whose layout fits. PL_EUNSUPPORTED when not even one row fits. */

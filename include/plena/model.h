@@ -26,6 +26,13 @@ enum pl_status pl_model_config_load(const char *path, struct pl_model_config *ou
 enum pl_status pl_model_config_parse(const struct pl_source *src, struct pl_model_config *out, struct pl_diag *d);
 /* Rotation frequency of each pair of lanes: angle = position * inv_freq[i]; out double[D/2]. */
 void pl_rope_inv_freq(const struct pl_model_config *c, double *inv_freq);
+/* Place of query head h in a row of all heads: the heads of one place in their groups of H/K stand together, in the
+ * order of their kv heads, so that the K lanes-of-a-head of every such part line up with those of a K or V row. */
+static inline uint32_t pl_model_head_place(const struct pl_model_config *c, uint32_t h)
+{
+    const uint32_t group = c->n_heads / c->n_kv_heads;
+    return h % group * c->n_kv_heads + h / group;
+}
 
 /* ---- safetensors ---- */
 enum pl_dtype { PL_DTYPE_F32, PL_DTYPE_F16, PL_DTYPE_BF16, PL_DTYPE_OTHER };

@@ -1,7 +1,8 @@
 /* attention.c - FlashAttention with online softmax over KV tiles read back from HBM.
  *
- * For each group of kv heads that fills a Matrix SRAM tile: m = -Inf, l = 0, o = 0; then for each KV tile of PITCH
- * tokens, the next one loading behind it: scores of every query head, one softmax step per row, P V, o = o a + P V.
+ * The rows of the array are tokens, for one query head at a time; in a pass of one token they are the query heads of a
+ * kv head (packed, map.h), and "head" below stands for all of them. For each group of kv heads that fills a Matrix SRAM tile: m = -Inf, l = 0, o = 0; then for each KV tile of PITCH
+ * tokens, the next one loading behind it: scores of every head, one softmax step per row, P V, o = o a + P V.
  * At the end o /= l. The body appears twice: in the loop over all KV tiles but the last, and for the last.
  *
  * FP SRAM from PL_FP_STATE: m of every (head of the group, row), then l, then a of the rows of the head at hand. */
@@ -11,7 +12,7 @@
 struct flash {
     uint32_t group;       /* kv group */
     uint32_t kv_heads;    /* of this group */
-    uint32_t per_kv;      /* query heads per kv head */
+    uint32_t per_kv;      /* query heads per kv head that are worked on one after another */
     uint64_t tile, set;   /* elements of a tile; between the two tile sets */
     uint8_t cur;          /* register: Matrix SRAM address of the present set: K tiles, then V tiles */
     uint8_t tok;          /* register: first token of the present KV tile */
@@ -19,15 +20,10 @@ struct flash {
 };
 
 struct head {
-    uint32_t index;  /* query head */
-    uint32_t slot;   /* its place in the group's state */
-    uint32_t kv;     /* kv head within the group */
+    uint64_t lane; /* its first one in q and o */
+    uint32_t slot; /* its place in the group's state */
+    uint32_t kv;   /* kv head within the group */
 };
-
-static uint64_t head_lane(const struct comp *c, const struct head *h)
-{
-    return (uint64_t)h->index * c->plan.head_slot;
-}
 
 /* K and V tiles of the tokens from register tok into the set at register dst. */
 static void load_kv(struct comp *c, const struct flash *f, uint8_t tok, uint8_t dst)
@@ -59,10 +55,10 @@ static void scores(struct comp *c, const struct flash *f, const struct head *h)
     const uint32_t mlen = c->plan.mlen, blen = c->plan.blen, hs = c->plan.head_slot;
     const bool window = hs < mlen;
     const uint8_t hw = window ? (uint8_t)(pl_log2(hs / c->plan.hlen) + 1) : 0;
-    const uint8_t a0 = emit_const(em, lane_addr(c, &c->rows->q, head_lane(c, h)));
+    const uint8_t a0 = emit_const(em, lane_addr(c, &c->rows->q, h->lane));
     const uint8_t out0 = emit_const(em, c->rows->score.base);
     const uint8_t a = gp_take(em), b = gp_take(em), out = gp_take(em);
-    const struct loop rows = loop_begin(em, c->rows->alloc / blen);
+    const struct loop rows = loop_begin(em, c->rows->att_alloc / blen);
     for (uint32_t i = 0; i < c->heads.token_tiles; i++) {
         emit_add(em, b, f->cur, (int64_t)(i * c->heads.spans * f->tile) + (window ? (int64_t)h->kv * hs : 0));
         emit_add(em, out, out0, i * mlen);
@@ -72,7 +68,7 @@ static void scores(struct comp *c, const struct flash *f, const struct head *h)
             INS(em, M_TMM, .rs1 = a, .rs2 = b, .rs3 = hw);
             if (s + 1 == c->heads.spans)
                 break;
-            const uint64_t lane = head_lane(c, h) + (uint64_t)s * mlen;
+            const uint64_t lane = h->lane + (uint64_t)s * mlen;
             emit_add(em, a, a,
                      (int64_t)(lane_addr(c, &c->rows->q, lane + mlen) - lane_addr(c, &c->rows->q, lane)));
             emit_add(em, b, b, (int64_t)f->tile);
@@ -96,7 +92,7 @@ static void softmax_row(struct comp *c, const struct flash *f, const struct head
 {
     struct emit *em = &c->em;
     const uint32_t vlen = c->arch->vlen, segs = c->pitch / vlen;
-    const uint32_t m_at = f->fp_m + h->slot * c->rows->live, l_at = f->fp_l + h->slot * c->rows->live;
+    const uint32_t m_at = f->fp_m + h->slot * c->rows->att_live, l_at = f->fp_l + h->slot * c->rows->att_live;
     const uint8_t seg = gp_take(em), lim = gp_take(em), step = emit_const(em, vlen);
     INS(em, S_LD_FP, .rd = 1, .rs1 = fp, .imm = m_at);
     INS(em, S_ADD_FP, .rd = 2, .rs1 = 1);
@@ -132,14 +128,14 @@ static void softmax(struct comp *c, const struct flash *f, const struct head *h)
 {
     struct emit *em = &c->em;
     const uint8_t score = emit_const(em, c->rows->score.base), fp = emit_const(em, 0);
-    const uint8_t limit = gp_take(em); /* tokens of this KV tile the row may see: pos + row + 1 - tok */
+    const uint8_t limit = gp_take(em); /* tokens of this KV tile the row may see: pos + row + 1 - tok, packed pos + 1 - tok */
     INS(em, S_LD_INT, .rd = limit, .imm = INT_POS);
     emit_add(em, limit, limit, 1);
     INS(em, S_SUB_INT, .rd = limit, .rs1 = limit, .rs2 = f->tok);
-    const struct loop l = loop_begin(em, c->rows->live);
+    const struct loop l = loop_begin(em, c->rows->att_live);
     softmax_row(c, f, h, score, limit, fp);
     emit_add(em, score, score, c->pitch);
-    emit_add(em, limit, limit, 1);
+    emit_add(em, limit, limit, c->rows->pack ? 0 : 1);
     emit_add(em, fp, fp, 1);
     loop_end(em, l);
     gp_give(em, score);
@@ -158,9 +154,9 @@ static void values(struct comp *c, const struct flash *f, const struct head *h)
     const uint64_t first = v_tiles + (hs < mlen ? (uint64_t)h->kv * hs * mlen : 0);
     const uint8_t a0 = emit_const(em, c->rows->score.base), out0 = emit_const(em, 0);
     const uint8_t a = gp_take(em), b = gp_take(em), b0 = gp_take(em), out = gp_take(em);
-    const struct loop rows = loop_begin(em, c->rows->alloc / blen);
+    const struct loop rows = loop_begin(em, c->rows->att_alloc / blen);
     for (uint32_t s = 0; s < c->heads.spans; s++) {
-        const uint64_t lane = (head_lane(c, h) + (uint64_t)s * mlen) % (hs > c->pitch ? hs : c->pitch);
+        const uint64_t lane = (h->lane + (uint64_t)s * mlen) % (hs > c->pitch ? hs : c->pitch);
         emit_add(em, out, out0, (int64_t)lane_addr(c, &c->rows->pv, lane));
         emit_add(em, b0, f->cur, (int64_t)(first + s * f->tile));
         const struct loop cols = loop_begin(em, width / blen);
@@ -195,7 +191,7 @@ static uint32_t head_segs(const struct comp *c)
 static uint64_t seg_addr(const struct comp *c, const struct pl_map_tensor *t, const struct head *h, uint32_t s)
 {
     const uint32_t vlen = c->arch->vlen, hs = c->plan.head_slot;
-    uint64_t lane = (head_lane(c, h) + (uint64_t)s * vlen) / vlen * vlen;
+    uint64_t lane = (h->lane + (uint64_t)s * vlen) / vlen * vlen;
     if (t == &c->rows->pv)
         lane %= hs > c->pitch ? hs : c->pitch;
     return lane_addr(c, t, lane);
@@ -209,7 +205,7 @@ static uint8_t set_head_mask(struct comp *c, const struct head *h)
     if (hs >= vlen)
         return 0;
     const uint64_t lanes = ((uint64_t)1 << (hs / hlen)) - 1;
-    const uint8_t r = emit_const(em, lanes << (head_lane(c, h) % vlen / hlen));
+    const uint8_t r = emit_const(em, lanes << (h->lane % vlen / hlen));
     INS(em, C_SET_V_MASK_REG, .rd = r);
     gp_give(em, r);
     return 1;
@@ -221,7 +217,7 @@ static void scale_head(struct comp *c, const struct head *h, uint32_t word, bool
     struct emit *em = &c->em;
     const uint8_t mask = set_head_mask(c, h);
     const uint8_t off = emit_const(em, 0), fp = emit_const(em, 0), o = gp_take(em), p = gp_take(em);
-    const struct loop l = loop_begin(em, c->rows->live);
+    const struct loop l = loop_begin(em, c->rows->att_live);
     INS(em, S_LD_FP, .rd = 1, .rs1 = fp, .imm = word);
     if (invert)
         INS(em, S_RECI_FP, .rd = 1, .rs1 = 1);
@@ -248,7 +244,8 @@ static void each_head(struct comp *c, const struct flash *f, head_step *step)
 {
     for (uint32_t kv = 0; kv < f->kv_heads; kv++)
         for (uint32_t g = 0; g < f->per_kv; g++) {
-            const struct head h = {(f->group * c->heads.per_group + kv) * f->per_kv + g, kv * f->per_kv + g, kv};
+            const uint32_t kv_head = f->group * c->heads.per_group + kv;
+            const struct head h = {((uint64_t)g * c->cfg->n_kv_heads + kv_head) * c->plan.head_slot, kv * f->per_kv + g, kv};
             step(c, f, &h);
         }
 }
@@ -267,13 +264,13 @@ static void kv_tile_step(struct comp *c, const struct flash *f, const struct hea
 
 static void finish_step(struct comp *c, const struct flash *f, const struct head *h)
 {
-    scale_head(c, h, f->fp_l + h->slot * c->rows->live, true, false);
+    scale_head(c, h, f->fp_l + h->slot * c->rows->att_live, true, false);
 }
 
 static void init_state(struct comp *c, const struct flash *f)
 {
     struct emit *em = &c->em;
-    const uint32_t n = f->kv_heads * f->per_kv * c->rows->live;
+    const uint32_t n = f->kv_heads * f->per_kv * c->rows->att_live;
     const uint8_t fp = emit_const(em, 0);
     INS(em, S_LD_FP, .rd = 1, .imm = PL_FP_NEG_INF);
     const struct loop l = loop_begin(em, n);
@@ -318,10 +315,10 @@ static void kv_group(struct comp *c, struct flash *f)
 
 void emit_attention(struct comp *c)
 {
-    struct flash f = {.per_kv = c->cfg->n_heads / c->cfg->n_kv_heads,
+    struct flash f = {.per_kv = c->rows->pack ? 1 : c->cfg->n_heads / c->cfg->n_kv_heads,
                       .tile = (uint64_t)c->plan.mlen * c->plan.mlen,
                       .fp_m = PL_FP_STATE};
-    const uint32_t most = c->heads.per_group * f.per_kv * c->rows->live;
+    const uint32_t most = c->heads.per_group * f.per_kv * c->rows->att_live;
     f.set = 2 * c->heads.token_tiles * c->heads.spans * f.tile;
     f.fp_l = f.fp_m + most;
     f.fp_a = f.fp_l + most;
@@ -332,4 +329,45 @@ void emit_attention(struct comp *c)
         f.kv_heads = left < c->heads.per_group ? left : c->heads.per_group;
         kv_group(c, &f);
     }
+}
+
+/* One chunk of the row of all heads from the packed rows at register src. Rows that are no wider than a vector row are
+ * shifted to their places; the first of a vector row brings zeros for the others. */
+static void unpack_chunk(struct comp *c, uint8_t dst, uint8_t src, uint8_t at, uint8_t by)
+{
+    struct emit *em = &c->em;
+    const uint32_t vlen = c->arch->vlen, pack = c->rows->pack, step = pack < vlen ? pack : vlen;
+    const uint8_t tmp = emit_const(em, c->rows->tmp.base);
+    for (uint32_t x = 0; x < c->pitch; x += step) {
+        const uint32_t shift = x % vlen;
+        emit_add(em, at, src, pack < c->pitch ? (int64_t)(x / pack) * c->pitch + x % pack : (int64_t)x);
+        emit_li(em, by, shift);
+        INS(em, V_SHFT_V, .rd = shift ? tmp : dst, .rs1 = at, .rs2 = by);
+        if (shift)
+            INS(em, V_ADD_VV, .rd = dst, .rs1 = dst, .rs2 = tmp);
+        if ((x + step) % vlen == 0)
+            emit_add(em, dst, dst, x + step < c->pitch ? (int64_t)vlen : (int64_t)c->rows->heads.rows * c->pitch - (c->pitch - vlen));
+    }
+    gp_give(em, tmp);
+}
+
+/* The packed rows of o side by side in row 0 of `heads`. */
+void emit_unpack(struct comp *c)
+{
+    struct emit *em = &c->em;
+    const struct pl_map_rows *m = c->rows;
+    const uint32_t wide = m->pack > c->pitch ? m->pack / c->pitch : 1; /* chunks of a packed row */
+    const int64_t chunk = (int64_t)m->o.rows * c->pitch, row = (int64_t)m->pack_chunk * c->pitch;
+    const uint8_t dst = emit_const(em, m->heads.base), src = emit_const(em, m->o.base), at = gp_take(em), by = gp_take(em);
+    const struct loop rows = loop_begin(em, m->o.rows / m->pack_chunk);
+    const struct loop chunks = loop_begin(em, wide);
+    unpack_chunk(c, dst, src, at, by);
+    if (wide > 1)
+        emit_add(em, src, src, chunk);
+    loop_end(em, chunks);
+    emit_add(em, src, src, wide > 1 ? row - wide * chunk : row);
+    loop_end(em, rows);
+    const uint8_t used[] = {dst, src, at, by};
+    for (size_t i = 0; i < sizeof used; i++)
+        gp_give(em, used[i]);
 }

@@ -133,7 +133,7 @@ static void rope_seg(struct comp *c, void *ctx)
         INS(em, C_HADAMARD_TRANSFORM, .rd = r->t, .rs1 = r->t, .rs2 = r->group);
 }
 
-static void rope_rows_narrow(struct comp *c, const struct pl_map_tensor *t, unsigned table)
+static void rope_rows_narrow(struct comp *c, const struct pl_map_tensor *t, uint32_t rows, bool packed, unsigned table)
 {
     struct emit *em = &c->em;
     const struct pl_map_rows *m = c->rows;
@@ -141,22 +141,23 @@ static void rope_rows_narrow(struct comp *c, const struct pl_map_tensor *t, unsi
                      emit_const(em, m->tmp.base), emit_const(em, c->plan.head_slot / 2),
                      emit_const(em, c->plan.rotate)};
     const uint8_t row = emit_const(em, t->base);
-    const struct loop l = loop_begin(em, m->live);
+    const struct loop l = loop_begin(em, rows);
     emit_add(em, r.t, row, 0);
     struct seg_ptr p = {r.t, t->rows};
     emit_segs(c, t->cols, &p, 1, rope_seg, &r);
     emit_add(em, row, row, c->pitch);
-    emit_add(em, r.cos, r.cos, c->pitch);
-    emit_add(em, r.sin, r.sin, c->pitch);
+    emit_add(em, r.cos, r.cos, packed ? 0 : c->pitch);
+    emit_add(em, r.sin, r.sin, packed ? 0 : c->pitch);
     loop_end(em, l);
     const uint8_t used[] = {r.t, r.cos, r.sin, r.tmp, r.half, r.group, row};
     for (size_t i = 0; i < sizeof used; i++)
         gp_give(em, used[i]);
 }
 
-/* A lane segment of the lower half and its partner in the upper half, in the row that register `off` selects. */
+/* A lane segment of the lower half and its partner in the upper half, in the row that register `off` selects; that of
+ * the tables is selected by `tab_off`. */
 static void rope_pair(struct comp *c, const struct pl_map_tensor *t, unsigned table, uint64_t lo, uint64_t lane,
-                      uint8_t off)
+                      uint8_t off, uint8_t tab_off)
 {
     struct emit *em = &c->em;
     const struct pl_map_rows *m = c->rows;
@@ -176,7 +177,7 @@ static void rope_pair(struct comp *c, const struct pl_map_tensor *t, unsigned ta
     const uint8_t dst[4] = {ta, tb, a, b}, src[4] = {b, a, a, b};
     for (unsigned i = 0; i < 4; i++) {
         emit_li(em, k, tab[i]);
-        INS(em, S_ADD_INT, .rd = k, .rs1 = k, .rs2 = off);
+        INS(em, S_ADD_INT, .rd = k, .rs1 = k, .rs2 = tab_off);
         INS(em, V_MUL_VV, .rd = dst[i], .rs1 = src[i], .rs2 = k);
     }
     INS(em, V_ADD_VV, .rd = a, .rs1 = a, .rs2 = ta);
@@ -192,25 +193,25 @@ static void rope_pair(struct comp *c, const struct pl_map_tensor *t, unsigned ta
 }
 
 /* Wider head slots: the partner of a segment is another vector row. */
-static void rope_rows_wide(struct comp *c, const struct pl_map_tensor *t, uint32_t n_heads, unsigned table)
+static void rope_rows_wide(struct comp *c, const struct pl_map_tensor *t, uint32_t rows, bool packed, unsigned table)
 {
     struct emit *em = &c->em;
     const uint8_t off = emit_const(em, 0);
-    const struct loop l = loop_begin(em, c->rows->live);
-    for (uint32_t h = 0; h < n_heads; h++)
+    const struct loop l = loop_begin(em, rows);
+    for (uint32_t head = 0; head < t->cols; head += c->plan.head_slot)
         for (uint32_t lane = 0; lane < c->plan.head_slot / 2; lane += c->arch->vlen)
-            rope_pair(c, t, table, (uint64_t)h * c->plan.head_slot + lane, lane, off);
+            rope_pair(c, t, table, head + lane, lane, off, packed ? 0 : off);
     emit_add(em, off, off, c->pitch);
     loop_end(em, l);
     gp_give(em, off);
 }
 
-void emit_rope(struct comp *c, const struct pl_map_tensor *t, uint32_t n_heads, unsigned table)
+void emit_rope(struct comp *c, const struct pl_map_tensor *t, uint32_t rows, bool packed, unsigned table)
 {
     if (c->plan.head_slot <= c->arch->vlen)
-        rope_rows_narrow(c, t, table);
+        rope_rows_narrow(c, t, rows, packed, table);
     else
-        rope_rows_wide(c, t, n_heads, table);
+        rope_rows_wide(c, t, rows, packed, table);
 }
 
 /* ---- KV append: all live rows of k and v, quantised on the way ---- */

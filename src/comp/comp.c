@@ -9,8 +9,11 @@ static void linear(struct comp *c, const char *op, const struct pl_map_tensor *x
 {
     emit_op(&c->em, op);
     const uint8_t desc = emit_layer_desc(c, weight);
-    const struct gemm g = {
-        .x = x, .row_blocks = c->rows->alloc / c->plan.blen, .desc = desc, .n = y->cols, .y = y};
+    struct gemm g = {.x = x, .rows = c->rows->live, .desc = desc, .n = y->cols, .y = y};
+    if (weight == LAYER_WQ) {
+        g.n = c->cfg->n_heads * c->plan.head_slot;
+        g.pack = c->rows->pack;
+    }
     emit_gemm(c, &g);
     gp_give(&c->em, desc);
 }
@@ -32,12 +35,16 @@ static void layer(struct comp *c)
     linear(c, "attention.k_proj", &m->y, LAYER_WK, &m->k);
     linear(c, "attention.v_proj", &m->y, LAYER_WV, &m->v);
     emit_op(em, "attention.rope");
-    emit_rope(c, &m->q, c->cfg->n_heads, 0);
-    emit_rope(c, &m->k, c->cfg->n_kv_heads, 2);
+    emit_rope(c, &m->q, m->att_live, m->pack != 0, 0);
+    emit_rope(c, &m->k, m->live, false, 2);
     emit_op(em, "attention.kv_store");
     emit_kv_store(c);
     emit_attention(c);
-    linear(c, "attention.o_proj", &m->o, LAYER_WO, &m->delta);
+    if (m->pack) {
+        emit_op(em, "attention.unpack");
+        emit_unpack(c);
+    }
+    linear(c, "attention.o_proj", &m->heads, LAYER_WO, &m->delta);
     emit_op(em, "attention.residual");
     emit_residual(c);
 
@@ -55,7 +62,8 @@ struct code { /* pcs of one program */
     uint32_t entry, layer_begin, layer_end;
 };
 
-/* One program: all layers for rows->live tokens. Rows that only pad to BLEN are kept zero: y's here, the others follow. */
+/* One program: all layers for rows->live tokens. Rows that only pad to BLEN are kept zero: y's here, the others follow.
+ * So are the lanes of packed rows that no head has. */
 static struct code program(struct comp *c, const struct pl_map_rows *rows, bool all_rows)
 {
     struct emit *em = &c->em;
@@ -63,6 +71,10 @@ static struct code program(struct comp *c, const struct pl_map_rows *rows, bool 
     c->rows = rows;
     emit_op(em, "setup");
     emit_zero(c, &rows->y);
+    if (rows->pack) {
+        emit_zero(c, &rows->q);
+        emit_zero(c, &rows->heads);
+    }
     emit_embed(c);
     emit_rope_load(c);
     const uint8_t r = emit_const(em, DESC_LAYERS);
@@ -160,7 +172,7 @@ enum pl_status pl_comp_model(struct pl_arena *a, const struct pl_checkpoint *ck,
     const uint32_t most = opt->chunk ? opt->chunk : c.context < 64 ? c.context : 64;
     struct pl_map_rows chunk, one;
     PL_TRY(pl_map_fit_rows(arch, c.cfg, &c.plan, 1u << pl_log2(most), &chunk, d));
-    pl_map_rows(arch, c.cfg, &c.plan, 1, &one);
+    PL_TRY(pl_map_fit_rows(arch, c.cfg, &c.plan, 1, &one, d));
     PL_TRY(check_sizes(&c, &chunk, d));
 
     *out = (struct pl_image){0};

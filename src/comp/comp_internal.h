@@ -71,10 +71,11 @@ uint8_t emit_layer_desc(struct comp *c, unsigned k);
 /* gemm.c: y = Linear(x, descriptor). */
 struct gemm {
     const struct pl_map_tensor *x; /* left rows; x->cols = K */
-    uint32_t row_blocks;           /* blocks of BLEN rows computed */
+    uint32_t rows;                 /* live ones; whole blocks of BLEN are computed */
     uint8_t desc;                  /* register */
     uint32_t n;                    /* output columns */
     const struct pl_map_tensor *y;
+    uint32_t pack; /* of one live row: outputs [i*pack, (i+1)*pack) go to row i of y; 0: row by row */
     /* Run after each chunk of PITCH columns when set; every chunk then goes to the same place, y's first chunk. */
     void (*chunk)(struct comp *c, void *ctx);
     void *ctx;
@@ -85,9 +86,11 @@ void emit_gemm(struct comp *c, const struct gemm *g);
 void emit_embed(struct comp *c);
 void emit_rmsnorm(struct comp *c, uint8_t desc, uint32_t live);
 void emit_rope_load(struct comp *c);
-void emit_rope(struct comp *c, const struct pl_map_tensor *t, uint32_t n_heads, unsigned table);
+/* rows: of tokens, or with `packed` of heads of one token. */
+void emit_rope(struct comp *c, const struct pl_map_tensor *t, uint32_t rows, bool packed, unsigned table);
 void emit_kv_store(struct comp *c);
 void emit_attention(struct comp *c);
+void emit_unpack(struct comp *c);
 void emit_residual(struct comp *c);
 void emit_swiglu(struct comp *c);
 void emit_head(struct comp *c, bool all_rows);

@@ -51,6 +51,19 @@ static void load_set(struct comp *c, const struct gemm *g, const struct shape *s
     gp_give(em, col);
 }
 
+static uint32_t row_blocks(const struct comp *c, const struct gemm *g)
+{
+    return (g->rows + c->plan.blen - 1) / c->plan.blen;
+}
+
+/* From the first result of a chunk to the one at `lane` of it. */
+static uint64_t out_offset(const struct comp *c, const struct gemm *g, uint32_t lane)
+{
+    if (g->pack && g->pack < c->pitch)
+        return (uint64_t)(lane / g->pack) * c->pitch + lane % g->pack;
+    return lane;
+}
+
 /* All rows against the present set: MLEN columns of results from register out. */
 static void multiply(struct comp *c, const struct gemm *g, const struct shape *s, const struct regs *r,
                      uint32_t group, uint8_t out)
@@ -58,12 +71,15 @@ static void multiply(struct comp *c, const struct gemm *g, const struct shape *s
     struct emit *em = &c->em;
     const uint32_t mlen = c->plan.mlen, blen = c->plan.blen;
     const uint64_t first_chunk = (uint64_t)group * c->plan.k_tiles / s->slices;
+    const bool packed = g->pack && g->pack < mlen; /* a new row after every `pack` columns */
+    const uint32_t run = packed ? g->pack : mlen;
     const uint8_t a0 = emit_const(em, g->x->base + first_chunk * g->x->rows * c->pitch);
     const uint8_t b0 = gp_take(em), a = gp_take(em), b = gp_take(em);
 
-    const struct loop rows = loop_begin(em, g->row_blocks);
+    const struct loop rows = loop_begin(em, row_blocks(c, g));
     emit_add(em, b0, r->cur, 0);
-    const struct loop cols = loop_begin(em, mlen / blen);
+    const struct loop runs = loop_begin(em, mlen / run);
+    const struct loop cols = loop_begin(em, run / blen);
     emit_add(em, a, a0, 0);
     emit_add(em, b, b0, 0);
     const struct loop k = loop_begin(em, group_tiles(c, s, group) / s->slices);
@@ -79,8 +95,13 @@ static void multiply(struct comp *c, const struct gemm *g, const struct shape *s
     emit_add(em, out, out, blen);
     emit_add(em, b0, b0, (int64_t)blen * mlen);
     loop_end(em, cols);
-    emit_add(em, a0, a0, (int64_t)blen * c->pitch);
-    emit_add(em, out, out, (int64_t)blen * c->pitch - mlen);
+    if (packed)
+        emit_add(em, out, out, (int64_t)c->pitch - run);
+    loop_end(em, runs);
+    if (row_blocks(c, g) > 1) {
+        emit_add(em, a0, a0, (int64_t)blen * c->pitch);
+        emit_add(em, out, out, (int64_t)blen * c->pitch - mlen);
+    }
     loop_end(em, rows);
 
     gp_give(em, a0);
@@ -89,17 +110,27 @@ static void multiply(struct comp *c, const struct gemm *g, const struct shape *s
     gp_give(em, b);
 }
 
-/* Chunk at y += partial sums of a further K group. */
+/* Chunk at y += partial sums of a further K group. In a packed chunk the lanes behind `pack` are nobody's. */
 static void add_part(struct comp *c, const struct gemm *g, const struct regs *r)
 {
     struct emit *em = &c->em;
     const uint32_t vlen = c->arch->vlen;
+    const bool narrow = g->pack && g->pack < c->pitch;
+    const uint32_t lanes = narrow ? g->pack : c->pitch, segs = lanes > vlen ? lanes / vlen : 1;
     const uint8_t y = gp_take(em), p = emit_const(em, c->rows->part.base);
+    const uint8_t mask = lanes < vlen;
+    if (mask) {
+        emit_li(em, y, ((uint64_t)1 << (lanes / c->plan.hlen)) - 1);
+        INS(em, C_SET_V_MASK_REG, .rd = y);
+    }
     emit_add(em, y, r->y, 0);
-    const struct loop l = loop_begin(em, (uint64_t)g->row_blocks * c->plan.blen * (c->pitch / vlen));
-    INS(em, V_ADD_VV, .rd = y, .rs1 = y, .rs2 = p);
-    emit_add(em, y, y, vlen);
-    emit_add(em, p, p, vlen);
+    const struct loop l = loop_begin(em, narrow ? c->pitch / lanes : g->rows);
+    for (uint32_t s = 0; s < segs; s++) {
+        const int64_t next = s + 1 < segs ? (int64_t)vlen : (int64_t)c->pitch - (int64_t)(segs - 1) * vlen;
+        INS(em, V_ADD_VV, .rd = y, .rs1 = y, .rs2 = p, .rs3 = mask);
+        emit_add(em, y, y, next);
+        emit_add(em, p, p, next);
+    }
     loop_end(em, l);
     gp_give(em, y);
     gp_give(em, p);
@@ -118,9 +149,9 @@ static void group_slices(struct comp *c, const struct gemm *g, const struct shap
             load_set(c, g, s, r, 0, c->pitch, true);
         const uint8_t out = gp_take(em);
         if (group)
-            emit_li(em, out, c->rows->part.base + i * c->plan.mlen);
+            emit_li(em, out, c->rows->part.base + out_offset(c, g, i * c->plan.mlen));
         else
-            emit_add(em, out, r->y, i * c->plan.mlen);
+            emit_add(em, out, r->y, (int64_t)out_offset(c, g, i * c->plan.mlen));
         multiply(c, g, s, r, group, out);
         emit_li(em, out, s->set);
         INS(em, S_SUB_INT, .rd = r->cur, .rs1 = out, .rs2 = r->cur);
@@ -138,18 +169,26 @@ void emit_gemm(struct comp *c, const struct gemm *g)
     s.groups = (s.k_tiles + c->plan.k_tiles - 1) / c->plan.k_tiles;
     s.set = s.tile * (s.k_tiles < c->plan.k_tiles ? s.k_tiles : c->plan.k_tiles);
     const uint32_t chunks = (g->n + c->pitch - 1) / c->pitch;
+    const uint32_t per_row = g->pack > c->pitch ? g->pack / c->pitch : 1; /* chunks of a packed row */
+    const int64_t chunk = (int64_t)g->y->rows * c->pitch; /* between chunks of a row */
 
     const struct regs r = {emit_const(em, 0), emit_const(em, 0), emit_const(em, g->y->base)};
     load_set(c, g, &s, &r, 0, 0, false);
-    const struct loop l = loop_begin(em, chunks);
+    const struct loop packed = loop_begin(em, per_row > 1 ? chunks / per_row : 1);
+    const struct loop l = loop_begin(em, per_row > 1 ? per_row : chunks);
     for (uint32_t group = 0; group < s.groups; group++)
         group_slices(c, g, &s, &r, group, chunks > 1);
     if (g->chunk)
         g->chunk(c, g->ctx);
+    else if (!g->pack || per_row > 1)
+        emit_add(em, r.y, r.y, chunk);
     else
-        emit_add(em, r.y, r.y, (int64_t)g->y->rows * c->pitch);
+        emit_add(em, r.y, r.y, (int64_t)(c->pitch / g->pack) * c->pitch);
     emit_add(em, r.row, r.row, c->pitch);
     loop_end(em, l);
+    if (per_row > 1)
+        emit_add(em, r.y, r.y, (int64_t)c->pitch - per_row * chunk);
+    loop_end(em, packed);
     gp_give(em, r.row);
     gp_give(em, r.cur);
     gp_give(em, r.y);

@@ -79,17 +79,20 @@ static void put_tensor(const struct hbm *h, const struct pl_desc *t, const struc
 }
 
 /* Lanes of heads in slots. split: the halves of a head start the halves of its slot (RoPE partners). */
-static struct places head_places(struct comp *c, uint32_t n_heads, bool split)
+static struct places head_places(struct comp *c, bool query, bool split)
 {
+    const uint32_t n_heads = query ? c->cfg->n_heads : c->cfg->n_kv_heads;
     const uint32_t hs = c->plan.head_slot, dim = c->cfg->head_dim;
     int32_t *map = PL_NEW_N(c->a, int32_t, (size_t)n_heads * hs);
     for (uint32_t i = 0; i < n_heads * hs; i++)
         map[i] = NO_LANE;
-    for (uint32_t h = 0; h < n_heads; h++)
+    for (uint32_t h = 0; h < n_heads; h++) {
+        const uint32_t first = (query ? pl_model_head_place(c->cfg, h) : h) * hs;
         for (uint32_t i = 0; i < dim; i++) {
             const uint32_t lane = split && i >= dim / 2 ? hs / 2 + i - dim / 2 : i;
-            map[h * hs + lane] = (int32_t)(h * dim + i);
+            map[first + lane] = (int32_t)(h * dim + i);
         }
+    }
     return (struct places){map, n_heads * hs};
 }
 
@@ -157,8 +160,8 @@ static void put_weights(struct hbm *h)
 {
     struct comp *c = h->c;
     const struct pl_model_config *m = c->cfg;
-    const struct places rope_q = head_places(c, m->n_heads, true), rope_k = head_places(c, m->n_kv_heads, true);
-    const struct places plain_q = head_places(c, m->n_heads, false), plain_k = head_places(c, m->n_kv_heads, false);
+    const struct places rope_q = head_places(c, true, true), rope_k = head_places(c, false, true);
+    const struct places plain_q = head_places(c, true, false), plain_k = head_places(c, false, false);
     put_tensor(h, &h->desc[DESC_EMBED], c->ck->embed, NULL, NULL);
     put_tensor(h, &h->desc[DESC_FINAL_GAIN], c->ck->final_norm, NULL, NULL);
     put_tensor(h, &h->desc[DESC_HEAD], c->ck->lm_head, NULL, NULL);

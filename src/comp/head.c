@@ -73,7 +73,7 @@ void emit_head(struct comp *c, bool all_rows)
     INS(em, S_ST_INT, .rd = 0, .imm = INT_COL);
     desc = emit_const(em, DESC_HEAD);
     const struct gemm g = {.x = &m->y,
-                           .row_blocks = all_rows ? m->alloc / c->plan.blen : 1,
+                           .rows = all_rows ? m->live : 1,
                            .desc = desc,
                            .n = c->cfg->vocab,
                            .y = &m->score,

@@ -9,36 +9,77 @@ static struct pl_map_tensor take(uint64_t *used, uint32_t pitch, uint32_t rows, 
     return t;
 }
 
-void pl_map_rows(const struct pl_arch *arch, const struct pl_model_config *model,
-                 const struct pl_plan *plan, uint32_t live, struct pl_map_rows *out)
+static uint32_t umax(uint32_t a, uint32_t b)
 {
-    const uint32_t pitch = pl_arch_pitch(arch);
-    const uint32_t hs = plan->head_slot;
-    const uint32_t rows = (live + arch->blen - 1) / arch->blen * arch->blen;
+    return a > b ? a : b;
+}
+
+static uint32_t round_up(uint32_t a, uint32_t b)
+{
+    return (a + b - 1) / b * b;
+}
+
+/* Lanes of a packed row, or 0 when heads cannot be packed. */
+static uint32_t pack_lanes(const struct pl_model_config *model, uint32_t pitch, uint32_t hs)
+{
+    const uint64_t lanes = (uint64_t)model->n_kv_heads * hs;
+    if (model->n_heads == model->n_kv_heads || lanes > UINT32_MAX || (lanes % pitch && pitch % lanes))
+        return 0;
+    return (uint32_t)lanes;
+}
+
+static void lay_out(const struct pl_arch *arch, const struct pl_model_config *model, const struct pl_plan *plan,
+                    uint32_t live, uint32_t pack, struct pl_map_rows *out)
+{
+    const uint32_t pitch = pl_arch_pitch(arch), blen = arch->blen;
+    const uint32_t hs = plan->head_slot, group = model->n_heads / model->n_kv_heads;
+    const uint32_t rows = round_up(live, blen);
     const uint64_t heads = (uint64_t)model->n_heads * hs, kv = (uint64_t)model->n_kv_heads * hs;
-    const struct pl_map_heads hd = pl_map_heads(model, plan);
-    const uint32_t group_heads = hd.per_group * (model->n_heads / model->n_kv_heads);
+    const uint32_t per_chunk = pack && pack < pitch ? pitch / pack : 1;
+    const uint32_t packed = round_up(group, per_chunk);
     uint64_t used = 0;
 
-    *out = (struct pl_map_rows){.live = live, .alloc = rows};
+    *out = (struct pl_map_rows){.live = live, .alloc = rows, .att_live = live, .att_alloc = rows, .pack = pack,
+                                .pack_chunk = per_chunk};
+    if (pack) {
+        out->att_live = group;
+        out->att_alloc = round_up(group, blen);
+    }
     out->x = take(&used, pitch, rows, model->hidden);
     out->y = take(&used, pitch, rows, model->hidden);
-    out->q = take(&used, pitch, rows, heads);
+    /* Each packed row is written with the BLEN - 1 rows behind it, as zeros. */
+    out->q = pack ? take(&used, pitch, packed + blen - 1, pack) : take(&used, pitch, rows, heads);
     out->k = take(&used, pitch, rows, kv);
     out->v = take(&used, pitch, rows, kv);
-    out->o = take(&used, pitch, rows, heads);
+    out->heads = out->o = take(&used, pitch, rows, heads);
+    if (pack)
+        out->o = take(&used, pitch, packed, pack);
     out->gate = take(&used, pitch, rows, model->ffn);
     out->up = take(&used, pitch, rows, model->ffn);
     out->delta = take(&used, pitch, rows, model->hidden);
-    out->score = take(&used, pitch, rows, pitch);
-    out->pv = take(&used, pitch, rows, hs > pitch ? hs : pitch);
-    out->part = take(&used, pitch, rows, pitch);
+    out->score = take(&used, pitch, umax(rows, out->att_alloc), pitch);
+    out->pv = take(&used, pitch, out->att_alloc, umax(hs, pitch));
+    out->part = take(&used, pitch, pack ? per_chunk + blen - 1 : rows, pitch);
     out->gain = take(&used, pitch, 1, model->hidden);
     out->tmp = take(&used, pitch, 1, pitch);
     for (unsigned i = 0; i < 4; i++)
         out->rope[i] = take(&used, pitch, rows, hs);
     out->elements = used;
-    out->fp_words = PL_FP_STATE + (2 * group_heads + 1) * live;
+    out->fp_words = PL_FP_STATE + (2 * pl_map_heads(model, plan).per_group * (pack ? 1 : group) + 1) * out->att_live;
+}
+
+static bool fits(const struct pl_arch *arch, const struct pl_map_rows *r)
+{
+    return r->elements <= (uint64_t)arch->vector_rows * arch->vlen && r->fp_words <= arch->fp_words;
+}
+
+void pl_map_rows(const struct pl_arch *arch, const struct pl_model_config *model, const struct pl_plan *plan,
+                 uint32_t live, struct pl_map_rows *out)
+{
+    const uint32_t pack = live == 1 ? pack_lanes(model, pl_arch_pitch(arch), plan->head_slot) : 0;
+    lay_out(arch, model, plan, live, pack, out);
+    if (pack && !fits(arch, out))
+        lay_out(arch, model, plan, live, 0, out);
 }
 
 enum pl_status pl_map_fit_rows(const struct pl_arch *arch, const struct pl_model_config *model,
@@ -48,7 +89,7 @@ enum pl_status pl_map_fit_rows(const struct pl_arch *arch, const struct pl_model
     const uint64_t capacity = (uint64_t)arch->vector_rows * arch->vlen;
     for (uint32_t live = most; live >= 1; live /= 2) {
         pl_map_rows(arch, model, plan, live, out);
-        if (out->elements <= capacity && out->fp_words <= arch->fp_words)
+        if (fits(arch, out))
             return PL_OK;
     }
     return pl_fail(d, PL_EUNSUPPORTED,

@@ -107,18 +107,19 @@ static void one_head(const struct qmodel *q, const struct qlayer *y, uint32_t po
                      uint32_t h)
 {
     const size_t hs = q->hs, tk = q->p.kv_tile, g = h / (q->cfg->n_heads / q->cfg->n_kv_heads);
+    const size_t lane = pl_model_head_place(q->cfg, h) * hs;
     const struct head_state st = {nn_alloc(rows, sizeof(float)), nn_alloc(rows, sizeof(float)),
                                   nn_alloc(rows * hs, sizeof(float)), nn_alloc(rows * hs, sizeof(float)),
                                   nn_alloc(rows * tk, sizeof(float))};
     struct pl_panel *queries = pl_panel_new(&q->qk, false, rows, hs);
     for (size_t i = 0; i < rows; i++) {
         st.m[i] = -INFINITY;
-        pl_panel_set_left(&q->qk, queries, i, 0, hs, x + i * ldx + h * hs, NULL);
+        pl_panel_set_left(&q->qk, queries, i, 0, hs, x + i * ldx + lane, NULL);
     }
     for (size_t tile = 0; tile * tk < pos + rows; tile++)
         kv_step(q, y, tile, g, queries, pos, rows, &st);
     for (size_t i = 0; i < rows; i++)
-        pl_vec_muls(q->p.vec, st.o + i * hs, pl_f32_reci(st.l[i]), hs, x + i * ldx + h * hs);
+        pl_vec_muls(q->p.vec, st.o + i * hs, pl_f32_reci(st.l[i]), hs, x + i * ldx + lane);
     pl_panel_free(queries);
     free(st.m);
     free(st.l);

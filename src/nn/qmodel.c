@@ -15,15 +15,17 @@ size_t q_width(const struct qmodel *q, size_t cols)
 
 /* ---- weights ---- */
 /* Source row or column of each lane of heads in slots; see doc/lowering.md, 5. */
-static int32_t *head_places(const struct qmodel *q, uint32_t n_heads, bool split)
+static int32_t *head_places(const struct qmodel *q, bool query, bool split)
 {
-    const uint32_t dim = q->cfg->head_dim;
+    const uint32_t dim = q->cfg->head_dim, n_heads = query ? q->cfg->n_heads : q->cfg->n_kv_heads;
     int32_t *map = nn_alloc(n_heads * q->hs, sizeof *map);
     for (size_t i = 0; i < n_heads * q->hs; i++)
         map[i] = NO_LANE;
-    for (uint32_t h = 0; h < n_heads; h++)
+    for (uint32_t h = 0; h < n_heads; h++) {
+        const size_t first = (query ? pl_model_head_place(q->cfg, h) : h) * q->hs;
         for (uint32_t i = 0; i < dim; i++)
-            map[h * q->hs + (split && i >= dim / 2 ? q->hs / 2 + i - dim / 2 : i)] = (int32_t)(h * dim + i);
+            map[first + (split && i >= dim / 2 ? q->hs / 2 + i - dim / 2 : i)] = (int32_t)(h * dim + i);
+    }
     return map;
 }
 
@@ -91,8 +93,8 @@ static void make_cache(const struct qmodel *q, struct qcache *c, size_t context,
 static void load_layers(struct qmodel *q, const struct pl_nn *nn)
 {
     const struct pl_model_config *c = q->cfg;
-    int32_t *rope_q = head_places(q, c->n_heads, true), *rope_k = head_places(q, c->n_kv_heads, true);
-    int32_t *plain_q = head_places(q, c->n_heads, false), *plain_k = head_places(q, c->n_kv_heads, false);
+    int32_t *rope_q = head_places(q, true, true), *rope_k = head_places(q, false, true);
+    int32_t *plain_q = head_places(q, true, false), *plain_k = head_places(q, false, false);
     const size_t heads = c->n_heads * q->hs;
     for (uint32_t l = 0; l < c->n_layers; l++) {
         const struct pl_layer_tensors *t = &nn->ck->layer[l];

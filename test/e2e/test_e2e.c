@@ -2,16 +2,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "../unit/test.h"
 
+#include <math.h>
+
 #include "plena/comp.h"
 #include "plena/host.h"
 #include "plena/isa.h"
 #include "plena/nn.h"
+#include "random_model.h"
 
 static struct pl_diag d;
 
 struct combo {
     const char *machine, *set, *weight, *act, *kv;
     uint32_t prompt, decode, chunk;
+    const struct pl_model_config *random; /* the shape of a random model in the place of a checkpoint */
 };
 
 struct setup {
@@ -28,7 +32,10 @@ static void open_setup(struct setup *s, const char *model, const struct combo *c
 {
     struct pl_format f[3];
     pl_arena_init(&s->a);
-    OK(pl_checkpoint_open(&s->a, model, &s->ck, &d));
+    if (c->random)
+        s->ck = random_checkpoint(&s->a, c->random, 3);
+    else
+        OK(pl_checkpoint_open(&s->a, model, &s->ck, &d));
     OK(pl_arch_load(c->machine, &s->arch, &d));
     if (c->set)
         OK(pl_arch_set(&s->arch, c->set, &d));
@@ -139,17 +146,17 @@ static void check_combo(const char *model, const struct combo *c)
 
 /* BLEN 4, 8, 16; MLEN 16, 64, 128; VLEN equal to MLEN, a quarter, four times; every family of formats on every side. */
 static const struct combo combos[] = {
-    {"small", NULL, "mxint8:16", "mxint8:16", "mxint8:16", 64, 32, 0},
-    {"tiny", NULL, "mxint8:16", "mxint8:16", "mxint8:16", 64, 32, 0},
-    {"medium", NULL, "mxint4:16", "mxint8:16", "mxint4:16", 64, 32, 0},
-    {"narrow_vector", NULL, "mxfp4_e2m1:16", "mxfp8_e4m3:16", "mxint8:8", 64, 32, 0},
-    {"wide_vector", NULL, "mxfp8_e4m3:16", "mxint8:16", "mxfp4_e2m1:16", 64, 32, 0},
-    {"medium", "vlen=32", "none", "none", "none", 64, 32, 0},
-    {"small", "vector_format=bf16", "mxint8:32", "mxfp8_e5m2:32", "mxfp8_e4m3:16", 64, 32, 13},
-    {"tiny", "rotate_k=0", "mxint4:8", "none", "mxint4:16", 64, 32, 0},
-    {"narrow_vector", "blen=16", "none", "mxint4:16", "mxfp6_e3m2:4", 64, 32, 0},
-    {"small", "blen=8", "mxfp6_e2m3:16:ceil", "mxint8:64", "none", 64, 32, 5},
-    {"medium", "vector_format=fp16", "mxint8:16:search", "mxfp4_e2m1:16", "mxint8:16", 64, 32, 0},
+    {"small", NULL, "mxint8:16", "mxint8:16", "mxint8:16", 64, 32, 0, NULL},
+    {"tiny", NULL, "mxint8:16", "mxint8:16", "mxint8:16", 64, 32, 0, NULL},
+    {"medium", NULL, "mxint4:16", "mxint8:16", "mxint4:16", 64, 32, 0, NULL},
+    {"narrow_vector", NULL, "mxfp4_e2m1:16", "mxfp8_e4m3:16", "mxint8:8", 64, 32, 0, NULL},
+    {"wide_vector", NULL, "mxfp8_e4m3:16", "mxint8:16", "mxfp4_e2m1:16", 64, 32, 0, NULL},
+    {"medium", "vlen=32", "none", "none", "none", 64, 32, 0, NULL},
+    {"small", "vector_format=bf16", "mxint8:32", "mxfp8_e5m2:32", "mxfp8_e4m3:16", 64, 32, 13, NULL},
+    {"tiny", "rotate_k=0", "mxint4:8", "none", "mxint4:16", 64, 32, 0, NULL},
+    {"narrow_vector", "blen=16", "none", "mxint4:16", "mxfp6_e3m2:4", 64, 32, 0, NULL},
+    {"small", "blen=8", "mxfp6_e2m3:16:ceil", "mxint8:64", "none", 64, 32, 5, NULL},
+    {"medium", "vector_format=fp16", "mxint8:16:search", "mxfp4_e2m1:16", "mxint8:16", 64, 32, 0, NULL},
 };
 
 static void check_all(const char *model)
@@ -191,6 +198,33 @@ TEST(test_bytelm)
     }
 }
 
+/* Query heads as rows of the array: none to pack, fewer and more than BLEN, one kv head, K*hs below, at and above PITCH
+ * and no part of it, heads wider than a tile and than a vector row, K of q_proj in several groups. */
+TEST(test_shapes_of_heads)
+{
+    (void)state;
+    static const struct {
+        uint32_t hidden, heads, kv_heads, dim;
+        const char *set;
+        uint32_t first, end; /* machines */
+    } shape[] = {{64, 8, 2, 16, NULL, 0, 5}, {64, 4, 4, 16, NULL, 0, 5}, {48, 12, 1, 8, NULL, 0, 5}, {64, 12, 2, 32, NULL, 0, 5},
+                 {72, 6, 3, 24, NULL, 0, 5}, {96, 9, 3, 16, NULL, 0, 5}, {64, 20, 4, 64, NULL, 0, 5}, {64, 8, 1, 256, NULL, 0, 5},
+                 {256, 8, 2, 16, "matrix_tiles=4", 0, 4}, {256, 8, 2, 16, "matrix_tiles=16", 4, 5}};
+    for (size_t i = 0; i < PL_COUNT(shape); i++)
+        for (size_t k = shape[i].first; k < shape[i].end; k++) {
+            const struct pl_model_config m = {.vocab = 96, .hidden = shape[i].hidden, .ffn = 80, .n_layers = 2, .n_heads = shape[i].heads,
+                                              .n_kv_heads = shape[i].kv_heads, .head_dim = shape[i].dim, .max_position = 512,
+                                              .rms_eps = 1e-5, .rope_theta = 10000, .bos = -1};
+            struct combo c = combos[k];
+            c.random = &m;
+            c.set = shape[i].set;
+            c.prompt = 9;
+            c.decode = 60;
+            print_message("heads %u/%u x %u: ", m.n_heads, m.n_kv_heads, m.head_dim);
+            check_combo(NULL, &c);
+        }
+}
+
 /* A prompt gives the same logits however it is cut. */
 TEST(test_chunks_change_nothing)
 {
@@ -198,7 +232,7 @@ TEST(test_chunks_change_nothing)
     float want[128];
     static const uint32_t chunk[] = {1, 4, 16, 64};
     for (size_t i = 0; i < PL_COUNT(chunk); i++) {
-        const struct combo c = {"small", NULL, "mxint8:16", "mxint8:16", "mxint8:16", 40, 0, chunk[i]};
+        const struct combo c = {"small", NULL, "mxint8:16", "mxint8:16", "mxint8:16", 40, 0, chunk[i], NULL};
         struct setup s;
         uint32_t ids[40];
         float got[128];
@@ -218,7 +252,7 @@ TEST(test_saved_image)
 {
     (void)state;
     struct setup s;
-    const struct combo c = {"tiny", NULL, "mxint8:16", "mxint8:16", "mxint8:16", 8, 4, 0};
+    const struct combo c = {"tiny", NULL, "mxint8:16", "mxint8:16", "mxint8:16", 8, 4, 0, NULL};
     open_setup(&s, source_path("examples/agent-0.8m"), &c);
     char path[] = "/tmp/plena-test-XXXXXX";
     assert_true(mkstemp(path) >= 0);
@@ -246,7 +280,7 @@ TEST(test_host_refuses)
 {
     (void)state;
     struct setup s;
-    const struct combo c = {"tiny", NULL, "mxint8:16", "mxint8:16", "mxint8:16", 6, 2, 0};
+    const struct combo c = {"tiny", NULL, "mxint8:16", "mxint8:16", "mxint8:16", 6, 2, 0, NULL};
     open_setup(&s, source_path("examples/agent-0.8m"), &c);
     const uint32_t bad = 128, good[9] = {0};
     REFUSED(PL_ERANGE, "outside the vocabulary", pl_host_forward(s.host, &bad, 1, false, NULL, NULL, &d));
@@ -258,6 +292,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_example),       cmocka_unit_test(test_stories260k), cmocka_unit_test(test_bytelm),
+        cmocka_unit_test(test_shapes_of_heads),
         cmocka_unit_test(test_chunks_change_nothing), cmocka_unit_test(test_saved_image), cmocka_unit_test(test_host_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

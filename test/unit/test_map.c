@@ -1,0 +1,96 @@
+/* test_map.c - the rows of attention in passes of one token: packed where heads fill whole parts of a row, and it fits. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "test.h"
+
+#include "plena/map.h"
+
+static struct pl_diag d;
+
+static void layout(const char *machine, uint32_t heads, uint32_t kv_heads, uint32_t dim, uint32_t live, const char *set,
+                   struct pl_map_rows *out)
+{
+    const struct pl_model_config m = {.vocab = 96, .hidden = 64, .ffn = 80, .n_layers = 1, .n_heads = heads, .n_kv_heads = kv_heads,
+                                      .head_dim = dim};
+    struct pl_arch arch;
+    struct pl_plan plan;
+    OK(pl_arch_load(machine, &arch, &d));
+    if (set)
+        OK(pl_arch_set(&arch, set, &d));
+    OK(pl_map_plan(&arch, &m, NULL, NULL, NULL, &plan, &d));
+    OK(pl_map_fit_rows(&arch, &m, &plan, live, out, &d));
+}
+
+TEST(test_packed_where_possible)
+{
+    (void)state;
+    static const struct {
+        const char *machine;
+        uint32_t heads, kv_heads, dim, pack, att_live, att_alloc, q_rows, o_rows;
+    } want[] = {
+        {"paper", 64, 8, 128, 1024, 8, 32, 8 + 31, 8},    /* two packed rows to a chunk of 2048 */
+        {"paper", 128, 8, 128, 1024, 16, 32, 16 + 31, 16},
+        {"small", 8, 4, 16, 64, 2, 4, 2 + 3, 2},          /* one */
+        {"tiny", 8, 4, 16, 64, 2, 4, 2 + 3, 2},           /* four chunks to a packed row */
+        {"wide_vector", 12, 1, 8, 8, 12, 12, 16 + 3, 16}, /* eight to a chunk: four of them belong to no head */
+        {"small", 9, 3, 64, 192, 3, 4, 3 + 3, 3},         /* three chunks */
+        {"small", 9, 3, 16, 0, 1, 4, 4, 4},               /* 48 lanes do not divide 64 */
+        {"small", 4, 4, 16, 0, 1, 4, 4, 4},               /* one query head a kv head */
+    };
+    for (size_t i = 0; i < PL_COUNT(want); i++) {
+        struct pl_map_rows r;
+        layout(want[i].machine, want[i].heads, want[i].kv_heads, want[i].dim, 1, NULL, &r);
+        assert_int_equal(r.pack, want[i].pack);
+        assert_int_equal(r.att_live, want[i].att_live);
+        assert_int_equal(r.att_alloc, want[i].att_alloc);
+        assert_int_equal(r.q.rows, want[i].q_rows);
+        assert_int_equal(r.o.rows, want[i].o_rows);
+        assert_int_equal(r.o.base == r.heads.base, !want[i].pack);
+        assert_int_equal(r.heads.rows, r.alloc);
+    }
+}
+
+TEST(test_tokens_are_rows_of_a_longer_pass)
+{
+    (void)state;
+    struct pl_map_rows r;
+    layout("small", 8, 4, 16, 2, NULL, &r);
+    assert_int_equal(r.live, 2);
+    assert_int_equal(r.pack, 0);
+    assert_int_equal(r.att_live, 2);
+    assert_int_equal(r.att_alloc, 4);
+}
+
+/* A machine that holds one row only as it is: never refused for the packing. */
+TEST(test_unpacked_where_it_does_not_fit)
+{
+    (void)state;
+    struct pl_map_rows packed, r;
+    char set[64];
+    layout("wide_vector", 12, 1, 8, 1, NULL, &packed);
+    assert_int_equal(packed.pack, 8);
+    snprintf(set, sizeof set, "vector_rows=%u", (unsigned)(packed.elements / 64));
+    layout("wide_vector", 12, 1, 8, 1, set, &r);
+    assert_int_equal(r.pack, 8);
+    snprintf(set, sizeof set, "vector_rows=%u", (unsigned)(packed.elements / 64 - 1));
+    layout("wide_vector", 12, 1, 8, 1, set, &r);
+    assert_int_equal(r.pack, 0);
+    assert_true(r.elements < packed.elements);
+}
+
+/* Places are a permutation; the heads of a kv head stand K apart. */
+TEST(test_places_of_heads)
+{
+    (void)state;
+    const struct pl_model_config m = {.n_heads = 12, .n_kv_heads = 3};
+    static const uint32_t want[] = {0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11};
+    for (uint32_t h = 0; h < 12; h++)
+        assert_int_equal(pl_model_head_place(&m, h), want[h]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_packed_where_possible), cmocka_unit_test(test_tokens_are_rows_of_a_longer_pass),
+        cmocka_unit_test(test_unpacked_where_it_does_not_fit), cmocka_unit_test(test_places_of_heads)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
