@@ -17,6 +17,7 @@ struct flash {
     uint8_t cur;          /* register: Matrix SRAM address of the present set: K tiles, then V tiles */
     uint8_t tok;          /* register: first token of the present KV tile */
     uint32_t fp_m, fp_l, fp_a;
+    bool last;            /* the KV tile that holds the position of the last row */
 };
 
 struct head {
@@ -86,61 +87,141 @@ static void scores(struct comp *c, const struct flash *f, const struct head *h)
         gp_give(em, used[k]);
 }
 
-/* One row of the online softmax. f1 = old m, f2 = new m, f3 = a, f4 = l; state at register fp + constants. */
-static void softmax_row(struct comp *c, const struct flash *f, const struct head *h, uint8_t score, uint8_t limit,
-                        uint8_t fp)
+/* ---- online softmax: rows in blocks of up to four, so that one row's latencies pass under the others' work ----
+ * f1.. = m, then l, of the block's rows; f5..f7 = a. Each row sees the operations of doc/lowering.md in their order. */
+enum { BLOCK = 4, F_ROW = 1, F_A = 5, N_F_A = 3 };
+
+struct block {
+    uint32_t n, segs;  /* rows; vector rows of a score row */
+    uint8_t row[BLOCK]; /* registers: the segment at hand of each row */
+    uint8_t limit, fp; /* registers: tokens the first row may see; row number */
+    uint32_t m, l, a;  /* FP SRAM words of row 0 */
+    bool mask;         /* rows may not see every token */
+};
+
+static void next_seg(struct comp *c, const struct block *b, uint32_t s)
+{
+    const int64_t vlen = c->arch->vlen;
+    for (uint32_t i = 0; i < b->n; i++)
+        emit_add(&c->em, b->row[i], b->row[i], s + 1 < b->segs ? vlen : -(int64_t)(b->segs - 1) * vlen);
+}
+
+/* f[row] = max(m, scores) */
+static void block_max(struct comp *c, const struct block *b)
 {
     struct emit *em = &c->em;
-    const uint32_t vlen = c->arch->vlen, segs = c->pitch / vlen;
-    const uint32_t m_at = f->fp_m + h->slot * c->rows->att_live, l_at = f->fp_l + h->slot * c->rows->att_live;
-    const uint8_t seg = gp_take(em), lim = gp_take(em), step = emit_const(em, vlen);
-    INS(em, S_LD_FP, .rd = 1, .rs1 = fp, .imm = m_at);
-    INS(em, S_ADD_FP, .rd = 2, .rs1 = 1);
-    emit_add(em, seg, score, 0);
-    emit_add(em, lim, limit, 0);
-    for (uint32_t s = 0; s < segs; s++) {
-        INS(em, V_LIM_V, .rd = seg, .rs1 = seg, .rs2 = lim);
-        INS(em, V_RED_MAX, .rd = 2, .rs1 = seg);
-        emit_add(em, seg, seg, s + 1 < segs ? (int64_t)vlen : -(int64_t)((segs - 1) * vlen));
-        if (s + 1 < segs)
-            INS(em, S_SUB_INT, .rd = lim, .rs1 = lim, .rs2 = step);
+    const uint32_t vlen = c->arch->vlen;
+    const bool same = c->rows->pack || b->n == 1; /* one limit for all rows */
+    const uint8_t lim = same ? b->limit : gp_take(em);
+    for (uint32_t i = 0; i < b->n; i++)
+        INS(em, S_LD_FP, .rd = (uint8_t)(F_ROW + i), .rs1 = b->fp, .imm = b->m + i);
+    for (uint32_t s = 0; s < b->segs; s++) {
+        for (uint32_t i = 0; b->mask && i < b->n; i++) {
+            if (!same)
+                emit_add(em, lim, b->limit, i);
+            INS(em, V_LIM_V, .rd = b->row[i], .rs1 = b->row[i], .rs2 = lim);
+        }
+        for (uint32_t i = 0; i < b->n; i++)
+            INS(em, V_RED_MAX, .rd = (uint8_t)(F_ROW + i), .rs1 = b->row[i]);
+        next_seg(c, b, s);
+        if (b->mask && b->segs > 1)
+            emit_add(em, b->limit, b->limit, s + 1 < b->segs ? -(int64_t)vlen : (int64_t)(b->segs - 1) * vlen);
     }
-    INS(em, S_ST_FP, .rd = 2, .rs1 = fp, .imm = m_at);
-    INS(em, S_SUB_FP, .rd = 3, .rs1 = 1, .rs2 = 2);
-    INS(em, S_EXP_FP, .rd = 3, .rs1 = 3);
-    INS(em, S_ST_FP, .rd = 3, .rs1 = fp, .imm = f->fp_a);
-    INS(em, S_LD_FP, .rd = 4, .rs1 = fp, .imm = l_at);
-    INS(em, S_MUL_FP, .rd = 4, .rs1 = 4, .rs2 = 3);
-    for (uint32_t s = 0; s < segs; s++) {
-        INS(em, V_SUB_VF, .rd = seg, .rs1 = seg, .rs2 = 2);
-        INS(em, V_EXP_V, .rd = seg, .rs1 = seg);
-        INS(em, V_RED_SUM, .rd = 4, .rs1 = seg);
-        if (s + 1 < segs)
-            emit_add(em, seg, seg, vlen);
+    if (!same)
+        gp_give(em, lim);
+}
+
+/* scores become P */
+static void block_exp(struct comp *c, const struct block *b)
+{
+    struct emit *em = &c->em;
+    for (uint32_t s = 0; s < b->segs; s++) {
+        for (uint32_t i = 0; i < b->n; i++)
+            INS(em, V_SUB_VF, .rd = b->row[i], .rs1 = b->row[i], .rs2 = (uint8_t)(F_ROW + i));
+        for (uint32_t i = 0; i < b->n; i++)
+            INS(em, V_EXP_V, .rd = b->row[i], .rs1 = b->row[i]);
+        next_seg(c, b, s);
     }
-    INS(em, S_ST_FP, .rd = 4, .rs1 = fp, .imm = l_at);
-    gp_give(em, seg);
-    gp_give(em, lim);
-    gp_give(em, step);
+}
+
+static uint8_t f_a(uint32_t i)
+{
+    return (uint8_t)(F_A + i % N_F_A);
+}
+
+/* For rows [i, end): a = exp(old m - m), f[row] = l a. Old m of the first rows is in f[a] already. */
+static void block_state(struct comp *c, const struct block *b, uint32_t first, uint32_t end)
+{
+    struct emit *em = &c->em;
+    for (uint32_t i = first; i < end; i++)
+        INS(em, S_SUB_FP, .rd = f_a(i), .rs1 = f_a(i), .rs2 = (uint8_t)(F_ROW + i));
+    for (uint32_t i = first; i < end; i++)
+        INS(em, S_ST_FP, .rd = (uint8_t)(F_ROW + i), .rs1 = b->fp, .imm = b->m + i);
+    for (uint32_t i = first; i < end; i++)
+        INS(em, S_EXP_FP, .rd = f_a(i), .rs1 = f_a(i));
+    for (uint32_t i = first; i < end; i++)
+        INS(em, S_LD_FP, .rd = (uint8_t)(F_ROW + i), .rs1 = b->fp, .imm = b->l + i);
+    for (uint32_t i = first; i < end; i++)
+        INS(em, S_MUL_FP, .rd = (uint8_t)(F_ROW + i), .rs1 = (uint8_t)(F_ROW + i), .rs2 = f_a(i));
+    for (uint32_t i = first; i < end; i++)
+        INS(em, S_ST_FP, .rd = f_a(i), .rs1 = b->fp, .imm = b->a + i);
+}
+
+static void load_old_m(struct comp *c, const struct block *b, uint32_t first, uint32_t end)
+{
+    for (uint32_t i = first; i < end; i++)
+        INS(&c->em, S_LD_FP, .rd = f_a(i), .rs1 = b->fp, .imm = b->m + i);
+}
+
+static void softmax_block(struct comp *c, const struct block *b)
+{
+    struct emit *em = &c->em;
+    const uint32_t ahead = b->n < N_F_A ? b->n : N_F_A;
+    block_max(c, b);
+    load_old_m(c, b, 0, ahead);
+    block_exp(c, b);
+    block_state(c, b, 0, ahead);
+    load_old_m(c, b, ahead, b->n);
+    block_state(c, b, ahead, b->n);
+    for (uint32_t s = 0; s < b->segs; s++) {
+        for (uint32_t i = 0; i < b->n; i++)
+            INS(em, V_RED_SUM, .rd = (uint8_t)(F_ROW + i), .rs1 = b->row[i]);
+        next_seg(c, b, s);
+    }
+    for (uint32_t i = 0; i < b->n; i++)
+        INS(em, S_ST_FP, .rd = (uint8_t)(F_ROW + i), .rs1 = b->fp, .imm = b->l + i);
 }
 
 static void softmax(struct comp *c, const struct flash *f, const struct head *h)
 {
     struct emit *em = &c->em;
-    const uint8_t score = emit_const(em, c->rows->score.base), fp = emit_const(em, 0);
-    const uint8_t limit = gp_take(em); /* tokens of this KV tile the row may see: pos + row + 1 - tok, packed pos + 1 - tok */
-    INS(em, S_LD_INT, .rd = limit, .imm = INT_POS);
-    emit_add(em, limit, limit, 1);
-    INS(em, S_SUB_INT, .rd = limit, .rs1 = limit, .rs2 = f->tok);
-    const struct loop l = loop_begin(em, c->rows->att_live);
-    softmax_row(c, f, h, score, limit, fp);
-    emit_add(em, score, score, c->pitch);
-    emit_add(em, limit, limit, c->rows->pack ? 0 : 1);
-    emit_add(em, fp, fp, 1);
+    const uint32_t rows = c->rows->att_live, most = rows < BLOCK ? rows : BLOCK;
+    struct block b = {.segs = c->pitch / c->arch->vlen, .m = f->fp_m + h->slot * rows, .l = f->fp_l + h->slot * rows, .a = f->fp_a,
+                      .mask = f->last || c->rows->live > 1};
+    for (uint32_t i = 0; i < most; i++)
+        b.row[i] = emit_const(em, c->rows->score.base + (uint64_t)i * c->pitch);
+    b.fp = emit_const(em, 0);
+    b.limit = gp_take(em); /* pos + row + 1 - tok; of packed rows pos + 1 - tok */
+    INS(em, S_LD_INT, .rd = b.limit, .imm = INT_POS);
+    emit_add(em, b.limit, b.limit, 1);
+    INS(em, S_SUB_INT, .rd = b.limit, .rs1 = b.limit, .rs2 = f->tok);
+    const struct loop l = loop_begin(em, rows / most);
+    b.n = most;
+    softmax_block(c, &b);
+    for (uint32_t i = 0; rows > most && i < most; i++)
+        emit_add(em, b.row[i], b.row[i], (int64_t)most * c->pitch);
+    if (rows > most) {
+        emit_add(em, b.limit, b.limit, c->rows->pack ? 0 : most);
+        emit_add(em, b.fp, b.fp, most);
+    }
     loop_end(em, l);
-    gp_give(em, score);
-    gp_give(em, fp);
-    gp_give(em, limit);
+    b.n = rows % most;
+    if (b.n)
+        softmax_block(c, &b);
+    for (uint32_t i = 0; i < most; i++)
+        gp_give(em, b.row[i]);
+    gp_give(em, b.fp);
+    gp_give(em, b.limit);
 }
 
 /* pv[r][lanes of the head] = P[r] . v. The lanes are the head's own within a chunk, so that the update below can add
@@ -289,6 +370,7 @@ static void kv_group(struct comp *c, struct flash *f)
     f->cur = emit_const(em, 0);
     f->tok = emit_const(em, 0);
     load_kv(c, f, f->tok, f->cur);
+    f->last = false;
     const uint8_t tiles = gp_take(em);
     INS(em, S_LD_INT, .rd = tiles, .imm = INT_TILES);
     const struct loop l = loop_begin_reg(em, tiles);
@@ -306,6 +388,7 @@ static void kv_group(struct comp *c, struct flash *f)
     gp_give(em, swap);
     emit_add(em, f->tok, f->tok, c->plan.kv_tile);
     loop_end(em, l);
+    f->last = true;
     each_head(c, f, kv_tile_step);
     emit_op(em, "attention.normalise");
     each_head(c, f, finish_step);
