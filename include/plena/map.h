@@ -26,15 +26,19 @@ struct pl_map_tensor {
  *
  * The rows of attention are the tokens, for one query head after another. In a pass of one token that would leave all
  * rows of the array but one empty, so there the G = H/K query heads of a kv head are its rows (packed): row g of q and
- * of o has the lanes [g*K*hs, (g+1)*K*hs) of all heads. It needs K*hs to divide PITCH or to be a multiple of it. */
+ * of o has the lanes [g*K*hs, (g+1)*K*hs) of all heads. It needs K*hs to divide PITCH or to be a multiple of it.
+ * Where that still leaves rows empty, scores are taken for all kv heads of a K tile at once: a row for each of their
+ * query heads, with the head's lanes where those of its kv head are in the tile, and zeros elsewhere (spread). */
 struct pl_map_rows {
     uint32_t live;  /* tokens per pass: a power of two */
     uint32_t alloc; /* rows kept: live rounded up to BLEN */
     uint32_t att_live, att_alloc; /* rows of attention: live and alloc, or G and G rounded up to BLEN */
     uint32_t pack;                /* lanes of a packed row, K*hs; 0: not packed */
     uint32_t pack_chunk;          /* packed rows that a chunk of PITCH lanes of all heads fills */
+    uint32_t spread;              /* query heads whose scores are taken at once, G for each kv head; 0: head by head */
     struct pl_map_tensor x, y, q, k, v, o, gate, up, delta; /* residual, normed, heads, FFN, block output */
     struct pl_map_tensor heads;                             /* all heads of a token in one row: o, unless packed */
+    struct pl_map_tensor spread_q, zero;                    /* one chunk each, when spread; zero is a single vector row */
     struct pl_map_tensor score, pv, part, gain, tmp;        /* one chunk each; gain and tmp are single rows */
     struct pl_map_tensor rope[4];                           /* cos_q, sin_q, cos_k, sin_k */
     uint64_t elements;                                      /* Vector SRAM in use */

@@ -1,11 +1,13 @@
 /* attention.c - FlashAttention with online softmax over KV tiles read back from HBM.
  *
- * The rows of the array are tokens, for one query head at a time; in a pass of one token they are the query heads of a
- * kv head (packed, map.h), and "head" below stands for all of them. For each group of kv heads that fills a Matrix SRAM tile: m = -Inf, l = 0, o = 0; then for each KV tile of PITCH
- * tokens, the next one loading behind it: scores of every head, one softmax step per row, P V, o = o a + P V.
- * At the end o /= l. The body appears twice: in the loop over all KV tiles but the last, and for the last.
+ * The rows of the array are tokens, for one query head after another; in a pass of one token they are the query heads of
+ * a kv head (packed, map.h), and "head" below stands for all of them. For each group of kv heads that fills a Matrix SRAM
+ * tile: m = -Inf, l = 0, o = 0; then for each KV tile of PITCH tokens, the next one loading behind it, head after head:
+ * scores, one softmax step per row, P V, o = o a + P V. With spread queries (map.h) each of these steps is done for all
+ * heads of the group before the next. At the end o /= l. The body appears twice: in the loop over all KV tiles but the
+ * last, and for the last.
  *
- * FP SRAM from PL_FP_STATE: m of every (head of the group, row), then l, then a of the rows of the head at hand. */
+ * FP SRAM from PL_FP_STATE: m of every (head of the group, row), then l, then a of the rows at hand. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "comp_internal.h"
 
@@ -13,10 +15,12 @@ struct flash {
     uint32_t group;       /* kv group */
     uint32_t kv_heads;    /* of this group */
     uint32_t per_kv;      /* query heads per kv head that are worked on one after another */
+    uint32_t group_rows;  /* G: rows of a kv head in spread queries and their scores */
     uint64_t tile, set;   /* elements of a tile; between the two tile sets */
     uint8_t cur;          /* register: Matrix SRAM address of the present set: K tiles, then V tiles */
     uint8_t tok;          /* register: first token of the present KV tile */
     uint32_t fp_m, fp_l, fp_a;
+    bool last;            /* the KV tile that holds the position of the last row */
 };
 
 struct head {
@@ -48,136 +52,138 @@ static void load_kv(struct comp *c, const struct flash *f, uint8_t tok, uint8_t 
     gp_give(em, m);
 }
 
-/* score[r][n] = q_h[r] . k[tok + n] for all rows and tokens of the KV tile. */
-static void scores(struct comp *c, const struct flash *f, const struct head *h)
+/* The left rows of scores, and the lanes of K that they meet. */
+struct queries {
+    const struct pl_map_tensor *t;
+    uint64_t lane;   /* first one in t */
+    uint32_t blocks; /* of BLEN rows */
+    uint32_t k_lane; /* first lane of K in its tile */
+    uint8_t hw;      /* window of M_TMM */
+};
+
+/* score[r][n] = q[r] . k[tok + n] for all rows and tokens of the KV tile. */
+static void scores(struct comp *c, const struct flash *f, const struct queries *q)
 {
     struct emit *em = &c->em;
-    const uint32_t mlen = c->plan.mlen, blen = c->plan.blen, hs = c->plan.head_slot;
-    const bool window = hs < mlen;
-    const uint8_t hw = window ? (uint8_t)(pl_log2(hs / c->plan.hlen) + 1) : 0;
-    const uint8_t a0 = emit_const(em, lane_addr(c, &c->rows->q, h->lane));
+    const uint32_t mlen = c->plan.mlen, blen = c->plan.blen, spans = c->heads.spans;
+    const uint32_t unroll = mlen / blen > 1 ? 2 : 1;
+    const uint8_t a0 = emit_const(em, lane_addr(c, q->t, q->lane));
     const uint8_t out0 = emit_const(em, c->rows->score.base);
-    const uint8_t a = gp_take(em), b = gp_take(em), out = gp_take(em);
-    const struct loop rows = loop_begin(em, c->rows->att_alloc / blen);
+    const uint8_t a = spans > 1 ? gp_take(em) : a0, b = gp_take(em), out = gp_take(em);
+    const struct loop rows = loop_begin(em, q->blocks);
     for (uint32_t i = 0; i < c->heads.token_tiles; i++) {
-        emit_add(em, b, f->cur, (int64_t)(i * c->heads.spans * f->tile) + (window ? (int64_t)h->kv * hs : 0));
+        emit_add(em, b, f->cur, (int64_t)(i * spans * f->tile) + q->k_lane);
         emit_add(em, out, out0, i * mlen);
-        const struct loop cols = loop_begin(em, mlen / blen);
-        emit_add(em, a, a0, 0);
-        for (uint32_t s = 0; s < c->heads.spans; s++) {
-            INS(em, M_TMM, .rs1 = a, .rs2 = b, .rs3 = hw);
-            if (s + 1 == c->heads.spans)
-                break;
-            const uint64_t lane = h->lane + (uint64_t)s * mlen;
-            emit_add(em, a, a,
-                     (int64_t)(lane_addr(c, &c->rows->q, lane + mlen) - lane_addr(c, &c->rows->q, lane)));
-            emit_add(em, b, b, (int64_t)f->tile);
+        const struct loop cols = loop_begin(em, mlen / blen / unroll);
+        for (uint32_t u = 0; u < unroll; u++) {
+            emit_add(em, a, a0, 0);
+            for (uint32_t s = 0; s < spans; s++) {
+                INS(em, M_TMM, .rs1 = a, .rs2 = b, .rs3 = q->hw);
+                if (s + 1 == spans)
+                    break;
+                const uint64_t lane = q->lane + (uint64_t)s * mlen;
+                emit_add(em, a, a, (int64_t)(lane_addr(c, q->t, lane + mlen) - lane_addr(c, q->t, lane)));
+                emit_add(em, b, b, (int64_t)f->tile);
+            }
+            INS(em, M_MM_WO, .rd = out, .imm = u * blen);
+            emit_add(em, b, b, (int64_t)blen * mlen - (int64_t)((spans - 1) * f->tile));
         }
-        INS(em, M_MM_WO, .rd = out);
-        emit_add(em, out, out, blen);
-        emit_add(em, b, b, (int64_t)blen * mlen - (int64_t)((c->heads.spans - 1) * f->tile));
+        emit_add(em, out, out, unroll * blen);
         loop_end(em, cols);
     }
-    emit_add(em, a0, a0, (int64_t)blen * c->pitch);
-    emit_add(em, out0, out0, (int64_t)blen * c->pitch);
+    if (q->blocks > 1) {
+        emit_add(em, a0, a0, (int64_t)blen * c->pitch);
+        emit_add(em, out0, out0, (int64_t)blen * c->pitch);
+    }
     loop_end(em, rows);
-    const uint8_t used[] = {a0, out0, a, b, out};
+    if (spans > 1)
+        gp_give(em, a);
+    const uint8_t used[] = {a0, out0, b, out};
     for (size_t k = 0; k < sizeof used; k++)
         gp_give(em, used[k]);
 }
 
-/* One row of the online softmax. f1 = old m, f2 = new m, f3 = a, f4 = l; state at register fp + constants. */
-static void softmax_row(struct comp *c, const struct flash *f, const struct head *h, uint8_t score, uint8_t limit,
-                        uint8_t fp)
+static void head_scores(struct comp *c, const struct flash *f, const struct head *h)
 {
-    struct emit *em = &c->em;
-    const uint32_t vlen = c->arch->vlen, segs = c->pitch / vlen;
-    const uint32_t m_at = f->fp_m + h->slot * c->rows->att_live, l_at = f->fp_l + h->slot * c->rows->att_live;
-    const uint8_t seg = gp_take(em), lim = gp_take(em), step = emit_const(em, vlen);
-    INS(em, S_LD_FP, .rd = 1, .rs1 = fp, .imm = m_at);
-    INS(em, S_ADD_FP, .rd = 2, .rs1 = 1);
-    emit_add(em, seg, score, 0);
-    emit_add(em, lim, limit, 0);
-    for (uint32_t s = 0; s < segs; s++) {
-        INS(em, V_LIM_V, .rd = seg, .rs1 = seg, .rs2 = lim);
-        INS(em, V_RED_MAX, .rd = 2, .rs1 = seg);
-        emit_add(em, seg, seg, s + 1 < segs ? (int64_t)vlen : -(int64_t)((segs - 1) * vlen));
-        if (s + 1 < segs)
-            INS(em, S_SUB_INT, .rd = lim, .rs1 = lim, .rs2 = step);
-    }
-    INS(em, S_ST_FP, .rd = 2, .rs1 = fp, .imm = m_at);
-    INS(em, S_SUB_FP, .rd = 3, .rs1 = 1, .rs2 = 2);
-    INS(em, S_EXP_FP, .rd = 3, .rs1 = 3);
-    INS(em, S_ST_FP, .rd = 3, .rs1 = fp, .imm = f->fp_a);
-    INS(em, S_LD_FP, .rd = 4, .rs1 = fp, .imm = l_at);
-    INS(em, S_MUL_FP, .rd = 4, .rs1 = 4, .rs2 = 3);
-    for (uint32_t s = 0; s < segs; s++) {
-        INS(em, V_SUB_VF, .rd = seg, .rs1 = seg, .rs2 = 2);
-        INS(em, V_EXP_V, .rd = seg, .rs1 = seg);
-        INS(em, V_RED_SUM, .rd = 4, .rs1 = seg);
-        if (s + 1 < segs)
-            emit_add(em, seg, seg, vlen);
-    }
-    INS(em, S_ST_FP, .rd = 4, .rs1 = fp, .imm = l_at);
-    gp_give(em, seg);
-    gp_give(em, lim);
-    gp_give(em, step);
+    const uint32_t hs = c->plan.head_slot;
+    const bool window = hs < c->plan.mlen;
+    const struct queries q = {.t = &c->rows->q,
+                              .lane = h->lane,
+                              .blocks = c->rows->att_alloc / c->plan.blen,
+                              .k_lane = window ? h->kv * hs : 0,
+                              .hw = window ? (uint8_t)(pl_log2(hs / c->plan.hlen) + 1) : 0};
+    scores(c, f, &q);
 }
 
-static void softmax(struct comp *c, const struct flash *f, const struct head *h)
+/* The scores of all heads of the group at once. Lanes of other heads add zero runs, which change no bit. */
+static void spread_scores(struct comp *c, const struct flash *f)
 {
-    struct emit *em = &c->em;
-    const uint8_t score = emit_const(em, c->rows->score.base), fp = emit_const(em, 0);
-    const uint8_t limit = gp_take(em); /* tokens of this KV tile the row may see: pos + row + 1 - tok, packed pos + 1 - tok */
-    INS(em, S_LD_INT, .rd = limit, .imm = INT_POS);
-    emit_add(em, limit, limit, 1);
-    INS(em, S_SUB_INT, .rd = limit, .rs1 = limit, .rs2 = f->tok);
-    const struct loop l = loop_begin(em, c->rows->att_live);
-    softmax_row(c, f, h, score, limit, fp);
-    emit_add(em, score, score, c->pitch);
-    emit_add(em, limit, limit, c->rows->pack ? 0 : 1);
-    emit_add(em, fp, fp, 1);
-    loop_end(em, l);
-    gp_give(em, score);
-    gp_give(em, fp);
-    gp_give(em, limit);
+    const uint32_t blen = c->plan.blen, rows = f->kv_heads * f->group_rows;
+    const struct queries q = {.t = &c->rows->spread_q,
+                              .lane = (uint64_t)f->group * c->plan.mlen % c->pitch,
+                              .blocks = (rows + blen - 1) / blen};
+    scores(c, f, &q);
 }
 
-/* pv[r][lanes of the head] = P[r] . v. The lanes are the head's own within a chunk, so that the update below can add
- * rows in place. */
-static void values(struct comp *c, const struct flash *f, const struct head *h)
+/* pv[r][lanes of the head] = P[r] . v, for n heads that follow each other, their rows group_rows apart. The lanes are a
+ * head's own within a chunk, so that the update below can add rows in place. */
+static void values(struct comp *c, const struct flash *f, const struct head *h, uint32_t n)
 {
     struct emit *em = &c->em;
-    const uint32_t mlen = c->plan.mlen, blen = c->plan.blen, hs = c->plan.head_slot;
+    const uint32_t mlen = c->plan.mlen, blen = c->plan.blen, hs = c->plan.head_slot, tiles = c->heads.token_tiles;
     const uint32_t width = hs < mlen ? hs : mlen; /* lanes of the head in one tile */
-    const uint64_t v_tiles = (uint64_t)c->heads.token_tiles * c->heads.spans * f->tile;
+    const uint32_t unroll = width / blen > 1 ? 2 : 1, blocks = c->rows->att_alloc / blen;
+    const uint64_t v_tiles = (uint64_t)tiles * c->heads.spans * f->tile;
     const uint64_t first = v_tiles + (hs < mlen ? (uint64_t)h->kv * hs * mlen : 0);
-    const uint8_t a0 = emit_const(em, c->rows->score.base), out0 = emit_const(em, 0);
-    const uint8_t a = gp_take(em), b = gp_take(em), b0 = gp_take(em), out = gp_take(em);
-    const struct loop rows = loop_begin(em, c->rows->att_alloc / blen);
+    const uint8_t a0 = emit_const(em, c->rows->score.base), out0 = emit_const(em, 0), v0 = n > 1 ? gp_take(em) : f->cur;
+    const uint8_t b0 = gp_take(em), out = gp_take(em);
+    const uint8_t a = tiles > 1 ? gp_take(em) : a0, b = tiles > 1 ? gp_take(em) : b0;
+    if (n > 1)
+        emit_add(em, v0, f->cur, 0);
+    const struct loop heads = loop_begin(em, n);
+    const struct loop rows = loop_begin(em, blocks);
     for (uint32_t s = 0; s < c->heads.spans; s++) {
         const uint64_t lane = (h->lane + (uint64_t)s * mlen) % (hs > c->pitch ? hs : c->pitch);
         emit_add(em, out, out0, (int64_t)lane_addr(c, &c->rows->pv, lane));
-        emit_add(em, b0, f->cur, (int64_t)(first + s * f->tile));
-        const struct loop cols = loop_begin(em, width / blen);
-        emit_add(em, a, a0, 0);
-        emit_add(em, b, b0, 0);
-        for (uint32_t i = 0; i < c->heads.token_tiles; i++) {
-            INS(em, M_MM, .rs1 = b, .rs2 = a);
-            if (i + 1 == c->heads.token_tiles)
-                break;
-            emit_add(em, a, a, mlen);
-            emit_add(em, b, b, (int64_t)(c->heads.spans * f->tile));
+        emit_add(em, b0, v0, (int64_t)(first + s * f->tile));
+        const struct loop cols = loop_begin(em, width / blen / unroll);
+        for (uint32_t u = 0; u < unroll; u++) {
+            if (tiles > 1) {
+                emit_add(em, a, a0, 0);
+                emit_add(em, b, b0, 0);
+            }
+            for (uint32_t i = 0; i < tiles; i++) {
+                INS(em, M_MM, .rs1 = b, .rs2 = a);
+                if (i + 1 == tiles)
+                    break;
+                emit_add(em, a, a, mlen);
+                emit_add(em, b, b, (int64_t)(c->heads.spans * f->tile));
+            }
+            INS(em, M_MM_WO, .rd = out, .imm = u * blen);
+            emit_add(em, b0, b0, (int64_t)blen * mlen);
         }
-        INS(em, M_MM_WO, .rd = out);
-        emit_add(em, out, out, blen);
-        emit_add(em, b0, b0, (int64_t)blen * mlen);
+        emit_add(em, out, out, unroll * blen);
         loop_end(em, cols);
     }
-    emit_add(em, a0, a0, (int64_t)blen * c->pitch);
-    emit_add(em, out0, out0, (int64_t)blen * c->pitch);
+    const int64_t done = blocks > 1 ? (int64_t)blocks * blen * c->pitch : 0;
+    if (blocks > 1) {
+        emit_add(em, a0, a0, (int64_t)blen * c->pitch);
+        emit_add(em, out0, out0, (int64_t)blen * c->pitch);
+    }
     loop_end(em, rows);
-    const uint8_t used[] = {a0, out0, a, b, b0, out};
+    if (n > 1) {
+        emit_add(em, a0, a0, (int64_t)f->group_rows * c->pitch - done);
+        emit_add(em, out0, out0, (int64_t)hs - done);
+        emit_add(em, v0, v0, (int64_t)hs * mlen);
+    }
+    loop_end(em, heads);
+    if (n > 1)
+        gp_give(em, v0);
+    if (tiles > 1) {
+        gp_give(em, a);
+        gp_give(em, b);
+    }
+    const uint8_t used[] = {a0, out0, b0, out};
     for (size_t k = 0; k < sizeof used; k++)
         gp_give(em, used[k]);
 }
@@ -197,74 +203,178 @@ static uint64_t seg_addr(const struct comp *c, const struct pl_map_tensor *t, co
     return lane_addr(c, t, lane);
 }
 
-/* Vector instructions on a narrow head touch only its lane groups. Returns the mask operand. */
-static uint8_t set_head_mask(struct comp *c, const struct head *h)
+/* Vector instructions on `lanes` lanes from `lane` on, all in one vector row, leave the others alone. Returns the mask
+ * operand. */
+static uint8_t set_mask(struct comp *c, uint64_t lane, uint32_t lanes)
 {
     struct emit *em = &c->em;
-    const uint32_t hs = c->plan.head_slot, vlen = c->arch->vlen, hlen = c->plan.hlen;
-    if (hs >= vlen)
+    const uint32_t vlen = c->arch->vlen, hlen = c->plan.hlen;
+    if (lanes >= vlen)
         return 0;
-    const uint64_t lanes = ((uint64_t)1 << (hs / hlen)) - 1;
-    const uint8_t r = emit_const(em, lanes << (h->lane % vlen / hlen));
+    const uint8_t r = emit_const(em, (((uint64_t)1 << (lanes / hlen)) - 1) << (lane % vlen / hlen));
     INS(em, C_SET_V_MASK_REG, .rd = r);
     gp_give(em, r);
     return 1;
 }
 
-/* For each row: f1 = fpmem[word + row], optionally inverted; o *= f1; optionally o += pv. */
-static void scale_head(struct comp *c, const struct head *h, uint32_t word, bool invert, bool add)
+/* Row r of the spread queries: the lanes of its head from q; the others stay zero. */
+static void spread_head(struct comp *c, const struct flash *f, const struct head *h)
 {
     struct emit *em = &c->em;
-    const uint8_t mask = set_head_mask(c, h);
-    const uint8_t off = emit_const(em, 0), fp = emit_const(em, 0), o = gp_take(em), p = gp_take(em);
-    const struct loop l = loop_begin(em, c->rows->att_live);
-    INS(em, S_LD_FP, .rd = 1, .rs1 = fp, .imm = word);
-    if (invert)
-        INS(em, S_RECI_FP, .rd = 1, .rs1 = 1);
+    const struct pl_map_rows *m = c->rows;
+    const uint8_t mask = set_mask(c, h->lane, c->plan.head_slot), zero = emit_const(em, m->zero.base);
+    const uint64_t at = h->lane / c->arch->vlen * c->arch->vlen % c->pitch; /* its vector row in a chunk */
+    const uint8_t src = emit_const(em, seg_addr(c, &m->q, h, 0));
+    const uint8_t dst = emit_const(em, m->spread_q.base + (uint64_t)h->kv * f->group_rows * c->pitch + at);
+    const struct loop l = loop_begin(em, f->group_rows);
     for (uint32_t s = 0; s < head_segs(c); s++) {
-        emit_add(em, o, off, (int64_t)seg_addr(c, &c->rows->o, h, s));
-        INS(em, V_MUL_VF, .rd = o, .rs1 = o, .rs2 = 1, .rs3 = mask);
-        if (!add)
-            continue;
-        emit_add(em, p, off, (int64_t)seg_addr(c, &c->rows->pv, h, s));
-        INS(em, V_ADD_VV, .rd = o, .rs1 = o, .rs2 = p, .rs3 = mask);
+        INS(em, V_ADD_VV, .rd = dst, .rs1 = zero, .rs2 = src, .rs3 = mask);
+        const int64_t next = s + 1 < head_segs(c) ? c->arch->vlen : (int64_t)c->pitch - (int64_t)(s * c->arch->vlen);
+        emit_add(em, src, src, next);
+        emit_add(em, dst, dst, next);
     }
-    emit_add(em, off, off, c->pitch);
-    emit_add(em, fp, fp, 1);
     loop_end(em, l);
-    gp_give(em, off);
+    gp_give(em, zero);
+    gp_give(em, src);
+    gp_give(em, dst);
+}
+
+/* Move register p on from segment s of a head's row; behind the last one to the next row. */
+static void next_seg(struct comp *c, const struct pl_map_tensor *t, const struct head *h, uint8_t p, uint32_t s, uint32_t segs)
+{
+    const uint64_t here = seg_addr(c, t, h, s);
+    const uint64_t next = s + 1 < segs ? seg_addr(c, t, h, s + 1) : seg_addr(c, t, h, 0) + c->pitch;
+    emit_add(&c->em, p, p, (int64_t)(next - here));
+}
+
+/* For n rows from registers o (and p): f = fpmem[word + row], optionally inverted; o *= f. */
+static void scale_rows(struct comp *c, const struct head *h, uint32_t n, uint8_t o, uint8_t fp, uint32_t word, bool invert,
+                       uint8_t mask)
+{
+    struct emit *em = &c->em;
+    for (uint32_t i = 0; i < n; i++)
+        INS(em, S_LD_FP, .rd = (uint8_t)(1 + i), .rs1 = fp, .imm = word + i);
+    for (uint32_t i = 0; i < n && invert; i++)
+        INS(em, S_RECI_FP, .rd = (uint8_t)(1 + i), .rs1 = (uint8_t)(1 + i));
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t s = 0; s < head_segs(c); s++) {
+            INS(em, V_MUL_VF, .rd = o, .rs1 = o, .rs2 = (uint8_t)(1 + i), .rs3 = mask);
+            next_seg(c, &c->rows->o, h, o, s, head_segs(c));
+        }
+}
+
+enum { SCALE_BLOCK = 4 };
+
+/* o[r] *= fpmem[word + r], optionally inverted, for the rows of a head. */
+static void scale_head(struct comp *c, const struct head *h, uint32_t word, bool invert)
+{
+    struct emit *em = &c->em;
+    const uint32_t rows = c->rows->att_live, block = rows < SCALE_BLOCK ? rows : SCALE_BLOCK;
+    const uint8_t mask = set_mask(c, h->lane, c->plan.head_slot);
+    const uint8_t o = emit_const(em, seg_addr(c, &c->rows->o, h, 0)), fp = emit_const(em, 0);
+    const struct loop l = loop_begin(em, rows / block);
+    scale_rows(c, h, block, o, fp, word, invert, mask);
+    if (rows > block)
+        emit_add(em, fp, fp, block);
+    loop_end(em, l);
+    if (rows % block)
+        scale_rows(c, h, rows % block, o, fp, word, invert, mask);
+    gp_give(em, o);
     gp_give(em, fp);
+}
+
+/* o[r] += pv[r], for the rows of a head, or of all heads of the group in one go. */
+static void add_values(struct comp *c, const struct head *h, uint32_t lanes)
+{
+    struct emit *em = &c->em;
+    const uint32_t vlen = c->arch->vlen, segs = lanes > vlen ? lanes / vlen : 1;
+    const uint8_t mask = set_mask(c, h->lane, lanes);
+    const uint8_t o = emit_const(em, seg_addr(c, &c->rows->o, h, 0)), p = emit_const(em, seg_addr(c, &c->rows->pv, h, 0));
+    const struct loop l = loop_begin(em, c->rows->att_live);
+    for (uint32_t s = 0; s < segs; s++) {
+        INS(em, V_ADD_VV, .rd = o, .rs1 = o, .rs2 = p, .rs3 = mask);
+        next_seg(c, &c->rows->o, h, o, s, segs);
+        next_seg(c, &c->rows->pv, h, p, s, segs);
+    }
+    loop_end(em, l);
     gp_give(em, o);
     gp_give(em, p);
 }
 
+/* ---- a KV tile ---- */
 typedef void head_step(struct comp *c, const struct flash *f, const struct head *h);
+
+static struct head head_at(const struct comp *c, const struct flash *f, uint32_t kv, uint32_t g)
+{
+    const uint64_t kv_head = (uint64_t)f->group * c->heads.per_group + kv;
+    return (struct head){(g * c->cfg->n_kv_heads + kv_head) * c->plan.head_slot, kv * f->per_kv + g, kv};
+}
 
 static void each_head(struct comp *c, const struct flash *f, head_step *step)
 {
     for (uint32_t kv = 0; kv < f->kv_heads; kv++)
         for (uint32_t g = 0; g < f->per_kv; g++) {
-            const uint32_t kv_head = f->group * c->heads.per_group + kv;
-            const struct head h = {((uint64_t)g * c->cfg->n_kv_heads + kv_head) * c->plan.head_slot, kv * f->per_kv + g, kv};
+            const struct head h = head_at(c, f, kv, g);
             step(c, f, &h);
         }
 }
 
-static void kv_tile_step(struct comp *c, const struct flash *f, const struct head *h)
+static void softmax(struct comp *c, const struct flash *f, uint32_t slot, uint32_t rows)
+{
+    const uint32_t first = slot * c->rows->att_live;
+    const struct softmax x = {.rows = rows, .m = f->fp_m + first, .l = f->fp_l + first, .a = f->fp_a, .tok = f->tok,
+                              .mask = f->last || c->rows->live > 1};
+    emit_op(&c->em, "attention.softmax");
+    emit_softmax(c, &x);
+}
+
+static void one_head(struct comp *c, const struct flash *f, const struct head *h)
 {
     emit_op(&c->em, "attention.qk");
-    scores(c, f, h);
-    emit_op(&c->em, "attention.softmax");
-    softmax(c, f, h);
+    head_scores(c, f, h);
+    softmax(c, f, h->slot, c->rows->att_live);
     emit_op(&c->em, "attention.pv");
-    values(c, f, h);
+    values(c, f, h, 1);
     emit_op(&c->em, "attention.update");
-    scale_head(c, h, f->fp_a, false, true);
+    scale_head(c, h, f->fp_a, false);
+    add_values(c, h, c->plan.head_slot);
+}
+
+static void scale_step(struct comp *c, const struct flash *f, const struct head *h)
+{
+    scale_head(c, h, f->fp_a + h->slot * c->rows->att_live, false);
+}
+
+static void add_step(struct comp *c, const struct flash *f, const struct head *h)
+{
+    (void)f;
+    add_values(c, h, c->plan.head_slot);
+}
+
+static void kv_tile(struct comp *c, const struct flash *f)
+{
+    if (!c->rows->spread) {
+        each_head(c, f, one_head);
+        return;
+    }
+    const struct head h = head_at(c, f, 0, 0);
+    emit_op(&c->em, "attention.qk");
+    spread_scores(c, f);
+    softmax(c, f, 0, f->kv_heads * f->group_rows);
+    emit_op(&c->em, "attention.pv");
+    values(c, f, &h, f->kv_heads);
+    emit_op(&c->em, "attention.update");
+    each_head(c, f, scale_step);
+    const uint32_t lanes = f->kv_heads * c->plan.head_slot;
+    if (lanes <= c->arch->vlen || lanes % c->arch->vlen == 0)
+        add_values(c, &h, lanes);
+    else
+        each_head(c, f, add_step);
 }
 
 static void finish_step(struct comp *c, const struct flash *f, const struct head *h)
 {
-    scale_head(c, h, f->fp_l + h->slot * c->rows->att_live, true, false);
+    scale_head(c, h, f->fp_l + h->slot * c->rows->att_live, true);
 }
 
 static void init_state(struct comp *c, const struct flash *f)
@@ -284,11 +394,15 @@ static void init_state(struct comp *c, const struct flash *f)
 static void kv_group(struct comp *c, struct flash *f)
 {
     struct emit *em = &c->em;
-    emit_op(em, "attention.load");
+    emit_op(em, "attention.init");
     init_state(c, f);
+    if (c->rows->spread)
+        each_head(c, f, spread_head);
+    emit_op(em, "attention.load");
     f->cur = emit_const(em, 0);
     f->tok = emit_const(em, 0);
     load_kv(c, f, f->tok, f->cur);
+    f->last = false;
     const uint8_t tiles = gp_take(em);
     INS(em, S_LD_INT, .rd = tiles, .imm = INT_TILES);
     const struct loop l = loop_begin_reg(em, tiles);
@@ -299,14 +413,15 @@ static void kv_group(struct comp *c, struct flash *f)
     load_kv(c, f, next, other);
     gp_give(em, next);
     gp_give(em, other);
-    each_head(c, f, kv_tile_step);
+    kv_tile(c, f);
     emit_op(em, "attention.load");
     const uint8_t swap = emit_const(em, f->set);
     INS(em, S_SUB_INT, .rd = f->cur, .rs1 = swap, .rs2 = f->cur);
     gp_give(em, swap);
     emit_add(em, f->tok, f->tok, c->plan.kv_tile);
     loop_end(em, l);
-    each_head(c, f, kv_tile_step);
+    f->last = true;
+    kv_tile(c, f);
     emit_op(em, "attention.normalise");
     each_head(c, f, finish_step);
     gp_give(em, f->cur);
@@ -315,7 +430,9 @@ static void kv_group(struct comp *c, struct flash *f)
 
 void emit_attention(struct comp *c)
 {
-    struct flash f = {.per_kv = c->rows->pack ? 1 : c->cfg->n_heads / c->cfg->n_kv_heads,
+    const uint32_t group = c->cfg->n_heads / c->cfg->n_kv_heads;
+    struct flash f = {.per_kv = c->rows->pack ? 1 : group,
+                      .group_rows = group,
                       .tile = (uint64_t)c->plan.mlen * c->plan.mlen,
                       .fp_m = PL_FP_STATE};
     const uint32_t most = c->heads.per_group * f.per_kv * c->rows->att_live;

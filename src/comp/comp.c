@@ -75,6 +75,10 @@ static struct code program(struct comp *c, const struct pl_map_rows *rows, bool 
         emit_zero(c, &rows->q);
         emit_zero(c, &rows->heads);
     }
+    if (rows->spread) {
+        emit_zero(c, &rows->spread_q);
+        emit_zero(c, &rows->zero);
+    }
     emit_embed(c);
     emit_rope_load(c);
     const uint8_t r = emit_const(em, DESC_LAYERS);

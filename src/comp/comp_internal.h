@@ -90,6 +90,13 @@ void emit_rope_load(struct comp *c);
 void emit_rope(struct comp *c, const struct pl_map_tensor *t, uint32_t rows, bool packed, unsigned table);
 void emit_kv_store(struct comp *c);
 void emit_attention(struct comp *c);
+/* softmax.c: rows of scores become P; m, l and a = exp(old m - m) of every row in FP SRAM. */
+struct softmax {
+    uint32_t rows, m, l, a; /* FP SRAM words of row 0 */
+    uint8_t tok;            /* register: first token of the KV tile */
+    bool mask;              /* rows may not see every token of it */
+};
+void emit_softmax(struct comp *c, const struct softmax *x);
 void emit_unpack(struct comp *c);
 void emit_residual(struct comp *c);
 void emit_swiglu(struct comp *c);

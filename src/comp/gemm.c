@@ -7,6 +7,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "comp_internal.h"
 
+enum { MOST_UNROLLED = 8 }; /* K tiles of a group without a loop over them */
+
 struct shape {
     uint32_t slices;  /* MLEN-wide slices of a chunk, also K tiles of a chunk */
     uint32_t k_tiles; /* K tiles in all, whole chunks */
@@ -64,7 +66,48 @@ static uint64_t out_offset(const struct comp *c, const struct gemm *g, uint32_t 
     return lane;
 }
 
-/* All rows against the present set: MLEN columns of results from register out. */
+/* Registers of multiply: rows and set, and while K tiles pass, the present ones. */
+struct operands {
+    uint8_t a0, b0, a, b;
+};
+
+/* The sums of BLEN columns over a few K tiles, without a loop: three instructions a tile. */
+static void column_unrolled(struct comp *c, const struct gemm *g, const struct shape *s, const struct operands *o, uint32_t tiles)
+{
+    struct emit *em = &c->em;
+    uint8_t a = o->a0, b = o->b0;
+    for (uint32_t i = 0; i < tiles; i++) {
+        INS(em, M_TMM, .rs1 = a, .rs2 = b);
+        if (i + 1 == tiles)
+            break;
+        const bool in_chunk = (i + 1) % s->slices != 0;
+        emit_add(em, o->b, b, (int64_t)s->tile);
+        emit_add(em, o->a, a,
+                 in_chunk ? (int64_t)c->plan.mlen : (int64_t)g->x->rows * c->pitch - (int64_t)(s->slices - 1) * c->plan.mlen);
+        a = o->a;
+        b = o->b;
+    }
+}
+
+static void column_looped(struct comp *c, const struct gemm *g, const struct shape *s, const struct operands *o, uint32_t tiles)
+{
+    struct emit *em = &c->em;
+    const uint32_t mlen = c->plan.mlen;
+    emit_add(em, o->a, o->a0, 0);
+    emit_add(em, o->b, o->b0, 0);
+    const struct loop k = loop_begin(em, tiles / s->slices);
+    for (uint32_t i = 0; i < s->slices; i++) {
+        INS(em, M_TMM, .rs1 = o->a, .rs2 = o->b);
+        emit_add(em, o->b, o->b, (int64_t)s->tile);
+        emit_add(em, o->a, o->a,
+                 i + 1 < s->slices ? (int64_t)mlen
+                                   : (int64_t)g->x->rows * c->pitch - (int64_t)(s->slices - 1) * mlen);
+    }
+    loop_end(em, k);
+}
+
+/* All rows against the present set: MLEN columns of results from register out. With BLEN = 4 the array takes a tile every
+ * four cycles, and the front end has to keep up: few K tiles are unrolled, and of a single one two columns. */
 static void multiply(struct comp *c, const struct gemm *g, const struct shape *s, const struct regs *r,
                      uint32_t group, uint8_t out)
 {
@@ -73,41 +116,36 @@ static void multiply(struct comp *c, const struct gemm *g, const struct shape *s
     const uint64_t first_chunk = (uint64_t)group * c->plan.k_tiles / s->slices;
     const bool packed = g->pack && g->pack < mlen; /* a new row after every `pack` columns */
     const uint32_t run = packed ? g->pack : mlen;
-    const uint8_t a0 = emit_const(em, g->x->base + first_chunk * g->x->rows * c->pitch);
-    const uint8_t b0 = gp_take(em), a = gp_take(em), b = gp_take(em);
+    const uint32_t tiles = group_tiles(c, s, group), unroll = tiles == 1 && run / blen > 1 ? 2 : 1;
+    const struct operands o = {emit_const(em, g->x->base + first_chunk * g->x->rows * c->pitch), gp_take(em), gp_take(em), gp_take(em)};
 
     const struct loop rows = loop_begin(em, row_blocks(c, g));
-    emit_add(em, b0, r->cur, 0);
+    emit_add(em, o.b0, r->cur, 0);
     const struct loop runs = loop_begin(em, mlen / run);
-    const struct loop cols = loop_begin(em, run / blen);
-    emit_add(em, a, a0, 0);
-    emit_add(em, b, b0, 0);
-    const struct loop k = loop_begin(em, group_tiles(c, s, group) / s->slices);
-    for (uint32_t i = 0; i < s->slices; i++) {
-        INS(em, M_TMM, .rs1 = a, .rs2 = b);
-        emit_add(em, b, b, (int64_t)s->tile);
-        emit_add(em, a, a,
-                 i + 1 < s->slices ? (int64_t)mlen
-                                   : (int64_t)g->x->rows * c->pitch - (int64_t)(s->slices - 1) * mlen);
+    const struct loop cols = loop_begin(em, run / blen / unroll);
+    for (uint32_t u = 0; u < unroll; u++) {
+        if (tiles <= MOST_UNROLLED)
+            column_unrolled(c, g, s, &o, tiles);
+        else
+            column_looped(c, g, s, &o, tiles);
+        INS(em, M_MM_WO, .rd = out, .imm = u * blen);
+        emit_add(em, o.b0, o.b0, (int64_t)blen * mlen);
     }
-    loop_end(em, k);
-    INS(em, M_MM_WO, .rd = out);
-    emit_add(em, out, out, blen);
-    emit_add(em, b0, b0, (int64_t)blen * mlen);
+    emit_add(em, out, out, unroll * blen);
     loop_end(em, cols);
     if (packed)
         emit_add(em, out, out, (int64_t)c->pitch - run);
     loop_end(em, runs);
     if (row_blocks(c, g) > 1) {
-        emit_add(em, a0, a0, (int64_t)blen * c->pitch);
+        emit_add(em, o.a0, o.a0, (int64_t)blen * c->pitch);
         emit_add(em, out, out, (int64_t)blen * c->pitch - mlen);
     }
     loop_end(em, rows);
 
-    gp_give(em, a0);
-    gp_give(em, b0);
-    gp_give(em, a);
-    gp_give(em, b);
+    gp_give(em, o.a0);
+    gp_give(em, o.b0);
+    gp_give(em, o.a);
+    gp_give(em, o.b);
 }
 
 /* Chunk at y += partial sums of a further K group. In a packed chunk the lanes behind `pack` are nobody's. */

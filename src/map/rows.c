@@ -28,8 +28,16 @@ static uint32_t pack_lanes(const struct pl_model_config *model, uint32_t pitch, 
     return (uint32_t)lanes;
 }
 
+/* Query heads of a K tile, or 0 when taking them at once saves the array nothing. */
+static uint32_t spread_rows(const struct pl_model_config *model, const struct pl_plan *plan)
+{
+    const uint32_t group = model->n_heads / model->n_kv_heads, per_tile = pl_map_heads(model, plan).per_group;
+    const uint32_t kv = per_tile < model->n_kv_heads ? per_tile : model->n_kv_heads;
+    return round_up(kv * group, plan->blen) < kv * round_up(group, plan->blen) ? kv * group : 0;
+}
+
 static void lay_out(const struct pl_arch *arch, const struct pl_model_config *model, const struct pl_plan *plan,
-                    uint32_t live, uint32_t pack, struct pl_map_rows *out)
+                    uint32_t live, uint32_t pack, uint32_t spread, struct pl_map_rows *out)
 {
     const uint32_t pitch = pl_arch_pitch(arch), blen = arch->blen;
     const uint32_t hs = plan->head_slot, group = model->n_heads / model->n_kv_heads;
@@ -40,7 +48,7 @@ static void lay_out(const struct pl_arch *arch, const struct pl_model_config *mo
     uint64_t used = 0;
 
     *out = (struct pl_map_rows){.live = live, .alloc = rows, .att_live = live, .att_alloc = rows, .pack = pack,
-                                .pack_chunk = per_chunk};
+                                .pack_chunk = per_chunk, .spread = spread};
     if (pack) {
         out->att_live = group;
         out->att_alloc = round_up(group, blen);
@@ -57,7 +65,13 @@ static void lay_out(const struct pl_arch *arch, const struct pl_model_config *mo
     out->gate = take(&used, pitch, rows, model->ffn);
     out->up = take(&used, pitch, rows, model->ffn);
     out->delta = take(&used, pitch, rows, model->hidden);
-    out->score = take(&used, pitch, umax(rows, out->att_alloc), pitch);
+    if (spread) {
+        out->spread_q = take(&used, pitch, round_up(spread, blen), pitch);
+        out->zero = take(&used, pitch, 1, pitch);
+    }
+    /* P V of the last head reads whole blocks of rows. */
+    const uint32_t scores = umax(round_up(spread, blen), spread ? spread - group + round_up(group, blen) : 0);
+    out->score = take(&used, pitch, umax(scores, umax(rows, out->att_alloc)), pitch);
     out->pv = take(&used, pitch, out->att_alloc, umax(hs, pitch));
     out->part = take(&used, pitch, pack ? per_chunk + blen - 1 : rows, pitch);
     out->gain = take(&used, pitch, 1, model->hidden);
@@ -65,7 +79,8 @@ static void lay_out(const struct pl_arch *arch, const struct pl_model_config *mo
     for (unsigned i = 0; i < 4; i++)
         out->rope[i] = take(&used, pitch, rows, hs);
     out->elements = used;
-    out->fp_words = PL_FP_STATE + (2 * pl_map_heads(model, plan).per_group * (pack ? 1 : group) + 1) * out->att_live;
+    out->fp_words = PL_FP_STATE + 2 * pl_map_heads(model, plan).per_group * (pack ? 1 : group) * out->att_live +
+                    umax(spread, out->att_live);
 }
 
 static bool fits(const struct pl_arch *arch, const struct pl_map_rows *r)
@@ -77,9 +92,12 @@ void pl_map_rows(const struct pl_arch *arch, const struct pl_model_config *model
                  uint32_t live, struct pl_map_rows *out)
 {
     const uint32_t pack = live == 1 ? pack_lanes(model, pl_arch_pitch(arch), plan->head_slot) : 0;
-    lay_out(arch, model, plan, live, pack, out);
+    const uint32_t spread = live == 1 && (pack || model->n_heads == model->n_kv_heads) ? spread_rows(model, plan) : 0;
+    lay_out(arch, model, plan, live, pack, spread, out);
+    if (spread && !fits(arch, out))
+        lay_out(arch, model, plan, live, pack, 0, out);
     if (pack && !fits(arch, out))
-        lay_out(arch, model, plan, live, 0, out);
+        lay_out(arch, model, plan, live, 0, 0, out);
 }
 
 enum pl_status pl_map_fit_rows(const struct pl_arch *arch, const struct pl_model_config *model,

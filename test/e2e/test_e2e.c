@@ -7,6 +7,7 @@
 #include "plena/comp.h"
 #include "plena/host.h"
 #include "plena/isa.h"
+#include "plena/map.h"
 #include "plena/nn.h"
 #include "random_model.h"
 
@@ -198,8 +199,12 @@ TEST(test_bytelm)
     }
 }
 
+static const struct pl_model_config random_shape = {.vocab = 96, .ffn = 80, .n_layers = 2, .max_position = 512, .rms_eps = 1e-5,
+                                                    .rope_theta = 10000, .bos = -1};
+
 /* Query heads as rows of the array: none to pack, fewer and more than BLEN, one kv head, K*hs below, at and above PITCH
- * and no part of it, heads wider than a tile and than a vector row, K of q_proj in several groups. */
+ * and no part of it, heads wider than a tile and than a vector row, lanes of a tile's heads that end inside a vector row,
+ * K of q_proj in several groups. */
 TEST(test_shapes_of_heads)
 {
     (void)state;
@@ -209,12 +214,15 @@ TEST(test_shapes_of_heads)
         uint32_t first, end; /* machines */
     } shape[] = {{64, 8, 2, 16, NULL, 0, 5}, {64, 4, 4, 16, NULL, 0, 5}, {48, 12, 1, 8, NULL, 0, 5}, {64, 12, 2, 32, NULL, 0, 5},
                  {72, 6, 3, 24, NULL, 0, 5}, {96, 9, 3, 16, NULL, 0, 5}, {64, 20, 4, 64, NULL, 0, 5}, {64, 8, 1, 256, NULL, 0, 5},
+                 {64, 5, 5, 16, NULL, 0, 5}, {64, 5, 5, 16, "vlen=32", 2, 3}, {64, 20, 10, 16, NULL, 0, 5},
                  {256, 8, 2, 16, "matrix_tiles=4", 0, 4}, {256, 8, 2, 16, "matrix_tiles=16", 4, 5}};
     for (size_t i = 0; i < PL_COUNT(shape); i++)
         for (size_t k = shape[i].first; k < shape[i].end; k++) {
-            const struct pl_model_config m = {.vocab = 96, .hidden = shape[i].hidden, .ffn = 80, .n_layers = 2, .n_heads = shape[i].heads,
-                                              .n_kv_heads = shape[i].kv_heads, .head_dim = shape[i].dim, .max_position = 512,
-                                              .rms_eps = 1e-5, .rope_theta = 10000, .bos = -1};
+            struct pl_model_config m = random_shape;
+            m.hidden = shape[i].hidden;
+            m.n_heads = shape[i].heads;
+            m.n_kv_heads = shape[i].kv_heads;
+            m.head_dim = shape[i].dim;
             struct combo c = combos[k];
             c.random = &m;
             c.set = shape[i].set;
@@ -223,6 +231,36 @@ TEST(test_shapes_of_heads)
             print_message("heads %u/%u x %u: ", m.n_heads, m.n_kv_heads, m.head_dim);
             check_combo(NULL, &c);
         }
+}
+
+/* The same model in less and less Vector SRAM: heads spread and packed, only packed, one after another. */
+TEST(test_little_vector_sram)
+{
+    (void)state;
+    struct pl_model_config m = random_shape;
+    m.hidden = 64;
+    m.n_heads = 4;
+    m.n_kv_heads = 2;
+    m.head_dim = 16;
+    struct combo c = combos[2];
+    struct pl_arch arch;
+    struct pl_plan plan;
+    struct pl_map_rows r;
+    char set[64];
+    OK(pl_arch_load(c.machine, &arch, &d));
+    OK(pl_map_plan(&arch, &m, NULL, NULL, NULL, &plan, &d));
+    for (uint32_t i = 0; i < 3; i++) {
+        OK(pl_map_fit_rows(&arch, &m, &plan, 1, &r, &d));
+        assert_int_equal(r.spread != 0, i < 1);
+        assert_int_equal(r.pack != 0, i < 2);
+        arch.vector_rows = (uint32_t)(r.elements / arch.vlen);
+        snprintf(set, sizeof set, "vector_rows=%u", arch.vector_rows--);
+        c.set = set;
+        c.random = &m;
+        c.prompt = 9;
+        c.decode = 20;
+        check_combo(NULL, &c);
+    }
 }
 
 /* A prompt gives the same logits however it is cut. */
@@ -292,7 +330,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_example),       cmocka_unit_test(test_stories260k), cmocka_unit_test(test_bytelm),
-        cmocka_unit_test(test_shapes_of_heads),
+        cmocka_unit_test(test_shapes_of_heads), cmocka_unit_test(test_little_vector_sram),
         cmocka_unit_test(test_chunks_change_nothing), cmocka_unit_test(test_saved_image), cmocka_unit_test(test_host_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* test_map.c - the rows of attention in passes of one token: packed where heads fill whole parts of a row, and it fits. */
+/* test_map.c - the rows of attention in passes of one token: packed and spread where that is possible, pays and fits. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test.h"
 
@@ -25,16 +25,17 @@ TEST(test_packed_where_possible)
     (void)state;
     static const struct {
         const char *machine;
-        uint32_t heads, kv_heads, dim, pack, att_live, att_alloc, q_rows, o_rows;
+        uint32_t heads, kv_heads, dim, pack, att_live, att_alloc, q_rows, o_rows, spread, score_rows;
     } want[] = {
-        {"paper", 64, 8, 128, 1024, 8, 32, 8 + 31, 8},    /* two packed rows to a chunk of 2048 */
-        {"paper", 128, 8, 128, 1024, 16, 32, 16 + 31, 16},
-        {"small", 8, 4, 16, 64, 2, 4, 2 + 3, 2},          /* one */
-        {"tiny", 8, 4, 16, 64, 2, 4, 2 + 3, 2},           /* four chunks to a packed row */
-        {"wide_vector", 12, 1, 8, 8, 12, 12, 16 + 3, 16}, /* eight to a chunk: four of them belong to no head */
-        {"small", 9, 3, 64, 192, 3, 4, 3 + 3, 3},         /* three chunks */
-        {"small", 9, 3, 16, 0, 1, 4, 4, 4},               /* 48 lanes do not divide 64 */
-        {"small", 4, 4, 16, 0, 1, 4, 4, 4},               /* one query head a kv head */
+        {"paper", 64, 8, 128, 1024, 8, 32, 8 + 31, 8, 64, 56 + 32}, /* two packed rows to a chunk of 2048 */
+        {"paper", 128, 8, 128, 1024, 16, 32, 16 + 31, 16, 128, 112 + 32},
+        {"small", 8, 4, 16, 64, 2, 4, 2 + 3, 2, 8, 6 + 4},          /* one */
+        {"small", 16, 4, 16, 64, 4, 4, 4 + 3, 4, 0, 4},             /* no row left empty: nothing to spread */
+        {"tiny", 8, 4, 16, 64, 2, 4, 2 + 3, 2, 0, 4},               /* four chunks to a packed row, a head fills a tile */
+        {"wide_vector", 12, 1, 8, 8, 12, 12, 16 + 3, 16, 0, 12}, /* eight to a chunk: four of them belong to no head */
+        {"small", 9, 3, 64, 192, 3, 4, 3 + 3, 3, 0, 4},         /* three chunks */
+        {"small", 9, 3, 16, 0, 1, 4, 4, 4, 0, 4},                   /* 48 lanes do not divide 64 */
+        {"small", 4, 4, 16, 0, 1, 4, 4, 4, 4, 3 + 4},               /* one query head a kv head: only to spread */
     };
     for (size_t i = 0; i < PL_COUNT(want); i++) {
         struct pl_map_rows r;
@@ -46,6 +47,8 @@ TEST(test_packed_where_possible)
         assert_int_equal(r.o.rows, want[i].o_rows);
         assert_int_equal(r.o.base == r.heads.base, !want[i].pack);
         assert_int_equal(r.heads.rows, r.alloc);
+        assert_int_equal(r.spread, want[i].spread);
+        assert_int_equal(r.score.rows, want[i].score_rows);
     }
 }
 
@@ -60,21 +63,27 @@ TEST(test_tokens_are_rows_of_a_longer_pass)
     assert_int_equal(r.att_alloc, 4);
 }
 
-/* A machine that holds one row only as it is: never refused for the packing. */
-TEST(test_unpacked_where_it_does_not_fit)
+/* A machine is never refused for what does not fit: first heads are not spread, then not packed. */
+TEST(test_plain_where_it_does_not_fit)
 {
     (void)state;
-    struct pl_map_rows packed, r;
+    static const struct {
+        uint32_t spread, pack;
+    } want[] = {{4, 32}, {0, 32}, {0, 0}};
+    struct pl_map_rows r;
     char set[64];
-    layout("wide_vector", 12, 1, 8, 1, NULL, &packed);
-    assert_int_equal(packed.pack, 8);
-    snprintf(set, sizeof set, "vector_rows=%u", (unsigned)(packed.elements / 64));
-    layout("wide_vector", 12, 1, 8, 1, set, &r);
-    assert_int_equal(r.pack, 8);
-    snprintf(set, sizeof set, "vector_rows=%u", (unsigned)(packed.elements / 64 - 1));
-    layout("wide_vector", 12, 1, 8, 1, set, &r);
-    assert_int_equal(r.pack, 0);
-    assert_true(r.elements < packed.elements);
+    layout("medium", 4, 2, 16, 1, NULL, &r);
+    for (size_t i = 0; i < PL_COUNT(want); i++) {
+        assert_int_equal(r.spread, want[i].spread);
+        assert_int_equal(r.pack, want[i].pack);
+        const uint64_t rows = r.elements / 128;
+        snprintf(set, sizeof set, "vector_rows=%u", (unsigned)rows);
+        layout("medium", 4, 2, 16, 1, set, &r);
+        assert_int_equal(r.elements, rows * 128);
+        snprintf(set, sizeof set, "vector_rows=%u", (unsigned)rows - 1);
+        if (i + 1 < PL_COUNT(want))
+            layout("medium", 4, 2, 16, 1, set, &r);
+    }
 }
 
 /* Places are a permutation; the heads of a kv head stand K apart. */
@@ -91,6 +100,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_packed_where_possible), cmocka_unit_test(test_tokens_are_rows_of_a_longer_pass),
-        cmocka_unit_test(test_unpacked_where_it_does_not_fit), cmocka_unit_test(test_places_of_heads)};
+        cmocka_unit_test(test_plain_where_it_does_not_fit), cmocka_unit_test(test_places_of_heads)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
