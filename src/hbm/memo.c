@@ -16,7 +16,7 @@ enum {
     NODES = 4096,          /* at most */
     CHUNK = 4 << 20,       /* bytes asked of the system at once */
     CHUNKS = 24,           /* at most; then all is forgotten */
-    CREDIT = 1000,         /* segments recorded without a replay; then the memo rests for PAUSE checkpoints */
+    CREDIT = 1000,         /* segments recorded without a replay; then the memo rests for PAUSE checkpoints, and longer each time */
     PAUSE = 8192,
     MAX_AHEAD = 2000,      /* clocks from hand-out to completion: completions are told at the hand-out and must fit the ring */
     SEGMENT = 256          /* accesses of a channel in a segment */
@@ -61,7 +61,7 @@ struct hbm_memo {
     size_t n_cmd, cap_cmd;
     struct pl_hbm_stats from;
     uint64_t *busy_from, hits, accesses;
-    unsigned credit, pause; /* segments to record before one must have been replayed; checkpoints to let pass */
+    unsigned credit, pause, rests; /* segments to record before one must have been replayed; checkpoints to let pass */
 };
 
 /* Access i of the edge. */
@@ -176,6 +176,7 @@ static void begin_record(struct pl_hbm *h)
     r->base = m->base;
     memset(r->done, 0, sizeof *r->done * r->n_flight);
     m->n_cmd = 0;
+    m->credit -= m->credit > 0;
     m->from = h->stats;
     m->from.blocked_cyc += m->time - h->front_at; /* of the first access, which is not known yet */
     for (uint32_t i = 0; i < h->n_ch; i++)
@@ -270,7 +271,6 @@ static void end_record(struct pl_hbm *h, uint32_t to, uint64_t access, uint64_t 
     sub_stats(&e.stats, &m->from);
     for (uint32_t i = 0; i < h->n_ch; i++)
         m->busy[i] = (uint32_t)(h->ch[i].busy - m->busy_from[i]);
-    m->credit--;
     e.access = run ? NULL : copy_of(m, r->access, sizeof *r->access * r->n);
     e.t = copy_of(m, r->t, sizeof *r->t * (r->n + 1));
     e.done = copy_of(m, r->done, sizeof *r->done * (r->n_flight + r->n));
@@ -344,7 +344,8 @@ void hbm_memo_checkpoint(struct pl_hbm *h, uint64_t access, bool write, uint64_t
         return;
     if (!m->credit) { /* nothing comes again: start afresh later */
         forget_all(m);
-        m->pause = PAUSE;
+        m->pause = PAUSE << m->rests;
+        m->rests += m->rests < 8;
         m->credit = CREDIT;
         h->recording = false;
     }
