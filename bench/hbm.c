@@ -7,18 +7,18 @@
 
 #include "bench.h"
 
-enum { LINES = 1 << 20, IDLE_LINES = 20000, LINE = 64 };
+enum { LINES = 1 << 20, LONG_LINES = 1 << 23, LONGEST_LINES = 1 << 26, IDLE_LINES = 20000, LINE = 64 };
 
-/* LINES lines of 64 bytes, each its own request: one after the other, or uniform over the memory. */
+/* Lines of 64 bytes, each its own request: one after the other, or uniform over the memory. */
 struct trace {
     struct pl_rng rng;
-    uint64_t i, memory_lines; /* memory_lines 0: sequential */
+    uint64_t i, n, memory_lines; /* memory_lines 0: sequential */
 };
 
 static bool next_line(void *ctx, struct pl_hbm_request *r)
 {
     struct trace *t = ctx;
-    if (t->i == LINES)
+    if (t->i == t->n)
         return false;
     r->addr = (t->memory_lines ? pl_rng_below(&t->rng, t->memory_lines) : t->i) * LINE;
     r->bytes = LINE;
@@ -27,14 +27,14 @@ static bool next_line(void *ctx, struct pl_hbm_request *r)
 }
 
 enum kind { STREAM, SEQUENTIAL, RANDOM };
-static enum pl_status once(const struct pl_hbm_params *p, enum kind kind, uint64_t seed, double *seconds, uint64_t *cycles,
-                           struct pl_diag *d)
+static enum pl_status once(const struct pl_hbm_params *p, enum kind kind, uint64_t lines, uint64_t seed, double *seconds,
+                           uint64_t *cycles, struct pl_diag *d)
 {
     struct pl_hbm *h;
     struct pl_hbm_done done;
-    struct trace t = {.memory_lines = kind == RANDOM ? pl_hbm_capacity(p) / LINE : 0};
+    struct trace t = {.n = lines, .memory_lines = kind == RANDOM ? pl_hbm_capacity(p) / LINE : 0};
     const struct pl_hbm_source src = {next_line, NULL, &t};
-    const struct pl_hbm_request all = {.bytes = (uint64_t)LINES * LINE};
+    const struct pl_hbm_request all = {.bytes = lines * LINE};
     pl_rng_init(&t.rng, seed);
     PL_TRY(pl_hbm_new(p, NULL, &h, d));
     const double from = bench_cpu_seconds();
@@ -83,29 +83,37 @@ static enum pl_status one_preset(const struct bench_options *o, const char *pres
         const char *preset;
         double cycles, idle_ns;
     } reference[] = {{"dramsim3-hbm2", 284533, 39.15}, {"ramulator2.1-hbm2", 301329, 39.58}};
-    static const char *const what[] = {"stream_lines_per_s", "sequential_lines_per_s", "random_lines_per_s"};
+    static const struct {
+        const char *what;
+        enum kind kind;
+        uint64_t lines;
+    } speed[] = {{"stream_lines_per_s", STREAM, LINES},
+                 {"sequential_lines_per_s", SEQUENTIAL, LINES},
+                 {"random_lines_per_s", RANDOM, LINES},
+                 {"long_sequential_lines_per_s", SEQUENTIAL, LONG_LINES},
+                 {"long_stream_lines_per_s", STREAM, LONGEST_LINES}};
     struct pl_hbm_params p;
-    uint64_t cycles[3] = {0};
+    uint64_t cycles[PL_COUNT(speed)] = {0};
     double ns;
     PL_TRY(pl_hbm_preset(preset, &p, d));
-    for (unsigned k = 0; k < 3; k++) {
+    for (unsigned k = 0; k < PL_COUNT(speed); k++) {
         double best = 1e300;
         for (uint64_t rep = 0; rep < o->reps; rep++)
-            PL_TRY(once(&p, (enum kind)k, o->seed, &best, &cycles[k], d));
-        figure(o, what[k], preset, LINES / best, "lines/s");
+            PL_TRY(once(&p, speed[k].kind, speed[k].lines, o->seed, &best, &cycles[k], d));
+        figure(o, speed[k].what, preset, (double)speed[k].lines / best, "lines/s");
     }
-    if (cycles[STREAM] != cycles[SEQUENTIAL])
+    if (cycles[0] != cycles[1])
         return pl_fail(d, PL_EDIFF, "%s: one stream takes %llu cycles, its lines one by one %llu", preset,
-                       (unsigned long long)cycles[STREAM], (unsigned long long)cycles[SEQUENTIAL]);
+                       (unsigned long long)cycles[0], (unsigned long long)cycles[1]);
     PL_TRY(idle(&p, o->seed, &ns, d));
-    const double gbs = (double)LINES * LINE / ((double)cycles[SEQUENTIAL] * p.clock_ps * 1e-3);
-    figure(o, "sequential_cycles", preset, (double)cycles[SEQUENTIAL], "cycles");
+    const double gbs = (double)LINES * LINE / ((double)cycles[1] * p.clock_ps * 1e-3);
+    figure(o, "sequential_cycles", preset, (double)cycles[1], "cycles");
     figure(o, "sequential_bandwidth", preset, gbs, "GB/s");
     figure(o, "sequential_over_peak_ratio", preset, gbs / pl_hbm_peak_gbs(&p), "ratio");
     figure(o, "idle_latency", preset, ns, "ns");
     for (size_t i = 0; i < PL_COUNT(reference); i++)
         if (!strcmp(reference[i].preset, preset)) {
-            figure(o, "sequential_over_reference_ratio", preset, (double)cycles[SEQUENTIAL] / reference[i].cycles, "ratio");
+            figure(o, "sequential_over_reference_ratio", preset, (double)cycles[1] / reference[i].cycles, "ratio");
             figure(o, "idle_latency_minus_reference", preset, ns - reference[i].idle_ns, "ns");
         }
     return PL_OK;

@@ -138,7 +138,8 @@ struct pl_hbm_stats {
     uint64_t span_cyc;        /* busy_cyc + sum of lost_cyc */
 };
 void pl_hbm_get_stats(struct pl_hbm *h, struct pl_hbm_stats *out);
-/* Data clocks of one channel (stack * channels + channel), its pseudo-channels together. */
+/* Data clocks of one channel (stack * channels + channel), its pseudo-channels together. As pl_hbm_get_stats and pl_hbm_next it ends a
+ * replay (doc/hbm.md): some thousand accesses are then stepped. */
 uint64_t pl_hbm_channel_busy(struct pl_hbm *h, uint32_t channel);
 /* Latency (acceptance to done) not exceeded by `share` of the requests, in tCK; exact below 2048, then within 1/1024. */
 uint64_t pl_hbm_latency(const struct pl_hbm *h, double share);

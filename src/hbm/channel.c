@@ -11,53 +11,19 @@
 
 enum { KIND_HIT, KIND_MISS, KIND_CONFLICT };
 
-static inline uint64_t max64(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
-
-static inline void raise_to(uint64_t *t, uint64_t v)
-{
-    *t = *t > v ? *t : v;
-}
-
-static inline uint64_t bit(unsigned b)
-{
-    return (uint64_t)1 << b;
-}
-
 void hbm_channel_init(const struct pl_hbm *h, struct hbm_channel *c, uint16_t index)
 {
     memset(c, 0, sizeof *c);
     c->index = index;
     c->col[0].t = c->col[1].t = c->act.t = c->pre.t = HBM_NEVER;
     c->dirty = HBM_ALL;
+    c->in_seen = HBM_NEVER;
     for (unsigned i = 0; i < PL_COUNT(c->e); i++)
         c->e[i].next = (uint8_t)(i + 1 < PL_COUNT(c->e) ? i + 1 : HBM_NONE);
     const uint64_t first = h->ref_every + (uint64_t)h->p.refresh_stagger * (index % h->p.channels);
     for (unsigned pc = 0; pc < 2; pc++)
         c->ref_due[pc] = h->p.refresh == PL_HBM_REFRESH_NONE || pc >= h->p.pseudo ? HBM_NEVER : first;
     c->ref_next = c->ref_due[0];
-}
-
-void hbm_channel_push(struct pl_hbm *h, struct hbm_channel *c, uint64_t loc, uint64_t access, uint32_t slot, bool write,
-                      uint64_t seen)
-{
-    const uint8_t i = c->free_head;
-    struct hbm_entry *e = &c->e[i];
-    c->free_head = e->next;
-    *e = (struct hbm_entry){.seen = seen,
-                            .access = access,
-                            .row = (uint32_t)loc,
-                            .slot = slot,
-                            .item = h->next_item++,
-                            .bank = (uint8_t)(loc >> 32),
-                            .next = HBM_NONE,
-                            .write = write};
-    c->in[(c->in_head + c->in_count++) % PL_COUNT(c->in)] = i;
-    c->used[write]++;
-    if (h->next_at[c->index] > seen)
-        h->next_at[c->index] = seen;
 }
 
 /* ---- candidates ---- */
@@ -248,21 +214,18 @@ static bool forwarded(struct pl_hbm *h, struct hbm_channel *c, unsigned i)
             h->stats.accesses[0]++;
             h->stats.forwarded++;
             if (h->recording)
-                hbm_memo_done(h, e->item, e->seen + h->latency[0]);
+                hbm_record_done(h, e->item, e->seen + h->latency[0]);
             hbm_finish(h, e->slot, e->seen + h->latency[0]);
             return true;
         }
     return false;
 }
 
-/* The oldest arrival becomes known to the scheduler. True: it was served at once. */
-static inline bool admit(struct pl_hbm *h, struct hbm_channel *c)
+/* Entry i becomes known to the scheduler. True: it was served at once. */
+static inline bool admit(struct pl_hbm *h, struct hbm_channel *c, unsigned i)
 {
-    const unsigned i = c->in[c->in_head];
     struct hbm_entry *e = &c->e[i];
     const unsigned dir = e->write, b = e->bank, pc = b >= h->per_pc;
-    c->in_head = (c->in_head + 1) % PL_COUNT(c->in);
-    c->in_count--;
     raise_to(&c->now, e->seen);
     e->seq = c->seq++;
     if (!dir && forwarded(h, c, i)) {
@@ -292,6 +255,42 @@ static inline bool admit(struct pl_hbm *h, struct hbm_channel *c)
     if (changed)
         review(h, c, b);
     return false;
+}
+
+/* The oldest arrival. */
+static inline bool admit_next(struct pl_hbm *h, struct hbm_channel *c)
+{
+    const unsigned i = c->in[c->in_head];
+    c->in_head = (c->in_head + 1) % PL_COUNT(c->in);
+    c->in_seen = --c->in_count ? c->e[c->in[c->in_head]].seen : HBM_NEVER;
+    return admit(h, c, i);
+}
+
+/* One that need not wait for anything to happen before is admitted at once. */
+void hbm_channel_push(struct pl_hbm *h, struct hbm_channel *c, uint64_t loc, uint64_t access, uint32_t slot, bool write,
+                      uint64_t seen)
+{
+    const uint8_t i = c->free_head;
+    struct hbm_entry *e = &c->e[i];
+    c->free_head = e->next;
+    *e = (struct hbm_entry){.seen = seen,
+                            .access = access,
+                            .row = (uint32_t)loc,
+                            .slot = slot,
+                            .item = h->next_item++,
+                            .bank = (uint8_t)(loc >> 32),
+                            .next = HBM_NONE,
+                            .write = write};
+    c->used[write]++;
+    if (h->next_at[c->index] > seen)
+        h->next_at[c->index] = seen;
+    if (seen <= c->now && !c->in_count) {
+        (void)admit(h, c, i);
+        return;
+    }
+    if (!c->in_count)
+        c->in_seen = seen;
+    c->in[(c->in_head + c->in_count++) % PL_COUNT(c->in)] = i;
 }
 
 /* ---- commands ---- */
@@ -421,7 +420,7 @@ static inline void do_col(struct pl_hbm *h, struct hbm_channel *c, unsigned b, u
     if (!(c->hit[dir] >> b & 1))
         review(h, c, b);
     if (h->recording)
-        hbm_memo_done(h, item, t + h->latency[dir]);
+        hbm_record_done(h, item, t + h->latency[dir]);
     hbm_finish(h, slot, t + h->latency[dir]);
 }
 
@@ -551,16 +550,16 @@ bool hbm_channel_run(struct pl_hbm *h, struct hbm_channel *c, uint64_t until, in
 {
     uint64_t *next_at = &h->next_at[c->index];
     for (;;) {
-        if (c->in_count && c->e[c->in[c->in_head]].seen <= c->now) { /* first at any time */
-            if (admit(h, c) && stop == 0)
+        if (c->in_seen <= c->now) { /* first at any time */
+            if (admit_next(h, c) && stop == 0)
                 return stop_at(h, c, c->now);
             continue;
         }
         refresh_candidates(h, c);
         const bool act_first = sooner(c->act.t, c->act.seq, &c->pre);
-        const struct hbm_best *col = &c->col[sooner(c->col[1].t, c->col[1].seq, &c->col[0])];
+        const struct hbm_best *col = &c->col[c->col[1].t < c->col[0].t || (c->col[1].t == c->col[0].t && c->col[1].seq < c->col[0].seq)];
         const uint64_t row_t = c->act.t < c->pre.t ? c->act.t : c->pre.t, te = col->t < row_t ? col->t : row_t;
-        const uint64_t ti = c->in_count ? c->e[c->in[c->in_head]].seen : HBM_NEVER;
+        const uint64_t ti = c->in_seen;
         unsigned pc = 0;
         enum pl_hbm_op op = PL_HBM_REFAB;
         const uint64_t tr = c->ref_wait ? refresh_next(h, c, &pc, &op) : HBM_NEVER, first = ti < te ? ti : te;
@@ -578,7 +577,7 @@ bool hbm_channel_run(struct pl_hbm *h, struct hbm_channel *c, uint64_t until, in
             return false;
         }
         if (ti == t) {
-            if (admit(h, c) && stop == 0)
+            if (admit_next(h, c) && stop == 0)
                 return stop_at(h, c, t);
             continue;
         }

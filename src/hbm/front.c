@@ -348,7 +348,7 @@ static inline bool wait_for_room(struct pl_hbm *h, const struct hbm_slot *s, str
 static inline void push(struct pl_hbm *h, struct hbm_channel *c, uint64_t loc, const struct hbm_slot *s, uint64_t t)
 {
     if (h->recording)
-        hbm_memo_accepted(h, s->access, s->write, t);
+        hbm_record_accepted(h, s->access, s->write, t);
     hbm_channel_push(h, c, loc, s->access, h->active[h->turn], s->write, t + h->p.lat_in);
 }
 

@@ -17,6 +17,21 @@ enum {
 #define HBM_NEVER UINT64_MAX
 #define HBM_FINISHED UINT32_MAX /* the slot of an access whose completion a replay has told already */
 
+static inline uint64_t max64(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static inline void raise_to(uint64_t *t, uint64_t v)
+{
+    *t = *t > v ? *t : v;
+}
+
+static inline uint64_t bit(unsigned b)
+{
+    return (uint64_t)1 << b;
+}
+
 void hbm_defaults(struct pl_hbm_params *out);
 
 /* ---- address map ---- */
@@ -97,6 +112,7 @@ struct hbm_channel {
     unsigned waiting[2], last_dir[2];
     uint16_t index;
     unsigned in_head, in_count;
+    uint64_t in_seen; /* when the scheduler knows the oldest arrival; HBM_NEVER: none waits */
     uint8_t free_head, in[2 * HBM_QUEUE];
     struct hbm_entry e[2 * HBM_QUEUE];
 };
@@ -120,6 +136,13 @@ struct hbm_slot {
     bool write;
 };
 
+/* What happens from a node of the memo on; distances beyond 16 bits stand at their limit. */
+struct hbm_record {
+    uint64_t *access;   /* relative to base, times two, plus write */
+    uint16_t *t, *done; /* of accesses; of those in the queues at the begin, then of accesses: 0 while it is not done */
+    uint32_t n, n_flight, cap;
+    uint64_t time, base;
+};
 struct hbm_memo; /* memo.c */
 struct pl_hbm {
     struct pl_hbm_params p;
@@ -150,6 +173,7 @@ struct pl_hbm {
     struct pl_diag source_why;
     uint32_t active[HBM_MAX_ACTIVE], n_active, turn, in_turn; /* in_turn: accesses handed out in this turn */
     struct hbm_memo *memo; /* NULL: not for this map, or no_closed_form */
+    struct hbm_record rec;
     bool recording, replaying;
     uint32_t next_item;    /* of the next access handed out, while recording */
     uint64_t segment_mask; /* accesses that are 0 under it may begin a segment */
@@ -182,9 +206,7 @@ void hbm_memo_new(struct pl_hbm *h);
 void hbm_memo_free(struct pl_hbm *h);
 /* `access` is about to be handed out at t. Begins to replay or to record if this is a good moment. */
 void hbm_memo_checkpoint(struct pl_hbm *h, uint64_t access, bool write, uint64_t t);
-/* While recording: an access is handed out; a queued access is done; a command goes. */
-void hbm_memo_accepted(struct pl_hbm *h, uint64_t access, bool write, uint64_t t);
-void hbm_memo_done(struct pl_hbm *h, uint32_t item, uint64_t time);
+/* While recording: a command goes. */
 void hbm_memo_command(struct pl_hbm *h, const struct pl_hbm_cmd *c);
 /* While replaying: is `access` the next one? Then *t is when it is handed out. The replay may end with this very access. */
 bool hbm_memo_match(struct pl_hbm *h, uint64_t access, bool write, uint64_t horizon, uint64_t *t);
@@ -213,5 +235,21 @@ static inline void hbm_finish(struct pl_hbm *h, uint32_t slot, uint64_t time)
     s->last = s->last > time ? s->last : time;
     if (!--s->left)
         hbm_complete(h, slot);
+}
+/* While recording: an access is handed out; one of those or of the queues is done. */
+static inline void hbm_record_accepted(struct pl_hbm *h, uint64_t access, bool write, uint64_t t)
+{
+    struct hbm_record *r = &h->rec;
+    if (r->n == r->cap) {
+        h->recording = false;
+        return;
+    }
+    r->access[r->n] = (access - r->base) << 1 | write;
+    r->done[r->n_flight + r->n] = 0;
+    r->t[r->n++] = (uint16_t)(t - r->time < UINT16_MAX ? t - r->time : UINT16_MAX);
+}
+static inline void hbm_record_done(struct pl_hbm *h, uint32_t item, uint64_t time)
+{
+    h->rec.done[item] = (uint16_t)(time - h->rec.time < UINT16_MAX ? time - h->rec.time : UINT16_MAX);
 }
 #endif

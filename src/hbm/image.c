@@ -187,6 +187,8 @@ static void arrivals_of(struct walk *k)
         }
         access_of(k, &c->e[c->in[at]]);
         exact(k, &c->e[c->in[at]].seen);
+        if (k->load && !j)
+            c->in_seen = c->e[c->in[at]].seen;
     }
 }
 

@@ -8,13 +8,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "hbm_internal.h"
 
 enum {
     NODES = 4096,          /* at most */
-    MEMO_BYTES = 96 << 20, /* at most; then all is forgotten */
-    CREDIT = 450,          /* segments recorded without a replay; then the memo rests for PAUSE checkpoints */
+    CHUNK = 4 << 20,       /* bytes asked of the system at once */
+    CHUNKS = 24,           /* at most; then all is forgotten */
+    CREDIT = 1000,         /* segments recorded without a replay; then the memo rests for PAUSE checkpoints, and longer each time */
     PAUSE = 8192,
     MAX_AHEAD = 2000,      /* clocks from hand-out to completion: completions are told at the hand-out and must fit the ring */
     SEGMENT = 256          /* accesses of a channel in a segment */
@@ -46,24 +48,21 @@ struct hbm_memo {
     struct node node[NODES];
     uint32_t n_node;
     uint16_t table[4 * NODES]; /* node + 1, by hash */
-    size_t bytes;
+    unsigned char *mem[CHUNKS]; /* of nodes and edges; up to m->used of chunk m->chunk */
+    size_t chunk, used;
     struct hbm_image image;
     uint32_t at;               /* node recorded or replayed from */
     uint64_t time, base;       /* of it; base: its first access, less its column */
     uint32_t next;             /* access of the edge, while replaying */
     uint32_t *slot, *slot_to;  /* of the accesses of the edge being replayed */
-    /* recording */
-    struct edge rec;
-    size_t cap, cap_cmd;
+    /* recording, but for h->rec */
+    uint32_t *busy;
+    struct pl_hbm_cmd *cmd;
+    size_t n_cmd, cap_cmd;
     struct pl_hbm_stats from;
     uint64_t *busy_from, hits, accesses;
-    unsigned credit, pause; /* segments to record before one must have been replayed; checkpoints to let pass */
+    unsigned credit, pause, rests; /* segments to record before one must have been replayed; checkpoints to let pass */
 };
-
-static size_t edge_bytes(const struct edge *e)
-{
-    return e->n * (e->access ? 12 : 4) + e->n_cmd * sizeof *e->cmd + sizeof *e;
-}
 
 /* Access i of the edge. */
 static inline uint64_t nth(const struct edge *e, uint32_t i)
@@ -71,31 +70,37 @@ static inline uint64_t nth(const struct edge *e, uint32_t i)
     return e->access ? e->access[i] : e->first + 2 * (uint64_t)i;
 }
 
-static void forget_edge(struct hbm_memo *m, struct node *n)
-{
-    struct edge *e = n->edge;
-    n->edge = NULL;
-    if (!e)
-        return;
-    m->bytes -= edge_bytes(e);
-    free(e->access);
-    free(e->t);
-    free(e->done);
-    free(e->flight);
-    free(e->busy);
-    free(e->cmd);
-    free(e);
-}
-
 static void forget_all(struct hbm_memo *m)
 {
-    for (uint32_t i = 0; i < m->n_node; i++) {
-        forget_edge(m, &m->node[i]);
-        free(m->node[i].w);
-    }
     m->n_node = 0;
-    m->bytes = 0;
+    m->chunk = 0;
+    m->used = 0;
     memset(m->table, 0, sizeof m->table);
+}
+
+/* A copy that lives until all is forgotten; NULL if there is no room. Large pages: most of the cost would be faults. */
+static void *copy_of(struct hbm_memo *m, const void *p, size_t bytes)
+{
+    const size_t size = (bytes + 15) & ~(size_t)15;
+    if (size > CHUNK)
+        return NULL;
+    if (m->used + size > CHUNK) {
+        m->chunk++;
+        m->used = 0;
+    }
+    if (m->chunk == CHUNKS)
+        return NULL;
+    if (!m->mem[m->chunk]) {
+        m->mem[m->chunk] = aligned_alloc(CHUNK, CHUNK);
+        if (!m->mem[m->chunk])
+            return NULL;
+#ifdef MADV_HUGEPAGE
+        (void)madvise(m->mem[m->chunk], CHUNK, MADV_HUGEPAGE);
+#endif
+    }
+    void *q = m->mem[m->chunk] + m->used;
+    m->used += size;
+    return bytes ? memcpy(q, p, bytes) : q;
 }
 
 void hbm_memo_free(struct pl_hbm *h)
@@ -103,17 +108,19 @@ void hbm_memo_free(struct pl_hbm *h)
     struct hbm_memo *m = h->memo;
     if (!m)
         return;
-    forget_all(m);
+    for (size_t i = 0; i < CHUNKS; i++)
+        free(m->mem[i]);
     free(m->image.w);
     free(m->image.slot);
     free(m->image.item);
     free(m->slot);
     free(m->slot_to);
     free(m->busy_from);
-    free(m->rec.access);
-    free(m->rec.t);
-    free(m->rec.done);
-    free(m->rec.cmd);
+    free(m->busy);
+    free(m->cmd);
+    free(h->rec.access);
+    free(h->rec.t);
+    free(h->rec.done);
     free(m);
     h->memo = NULL;
     h->recording = h->replaying = false;
@@ -141,19 +148,20 @@ void hbm_memo_new(struct pl_hbm *h)
         return;
     h->row_shift = shift;
     h->segment_mask = segment - 1;
-    m->cap = 2 * segment;
+    h->rec.cap = 2 * segment;
     m->credit = CREDIT;
     m->image.w = malloc(sizeof(uint32_t) * HBM_IMAGE_WORDS * h->n_ch);
     m->image.slot = malloc(sizeof(uint32_t) * flight);
     m->image.item = malloc(sizeof(uint32_t) * flight);
-    m->slot = malloc(sizeof(uint32_t) * (flight + m->cap));
+    m->slot = malloc(sizeof(uint32_t) * (flight + h->rec.cap));
     m->slot_to = malloc(sizeof(uint32_t) * flight);
     m->busy_from = malloc(sizeof(uint64_t) * h->n_ch);
-    m->rec.access = malloc(sizeof(uint64_t) * m->cap);
-    m->rec.t = malloc(sizeof(uint16_t) * (m->cap + 1));
-    m->rec.done = malloc(sizeof(uint16_t) * (flight + m->cap));
-    if (!m->image.w || !m->image.slot || !m->image.item || !m->slot || !m->slot_to || !m->busy_from || !m->rec.access || !m->rec.t ||
-        !m->rec.done)
+    h->rec.access = malloc(sizeof(uint64_t) * h->rec.cap);
+    m->busy = malloc(sizeof(uint32_t) * h->n_ch);
+    h->rec.t = malloc(sizeof(uint16_t) * (h->rec.cap + 1));
+    h->rec.done = malloc(sizeof(uint16_t) * (flight + h->rec.cap));
+    if (!m->image.w || !m->image.slot || !m->image.item || !m->slot || !m->slot_to || !m->busy_from || !h->rec.access || !h->rec.t ||
+        !h->rec.done || !m->busy)
         hbm_memo_free(h);
 }
 
@@ -161,11 +169,14 @@ void hbm_memo_new(struct pl_hbm *h)
 static void begin_record(struct pl_hbm *h)
 {
     struct hbm_memo *m = h->memo;
-    struct edge *e = &m->rec;
-    e->n = 0;
-    e->n_flight = h->next_item = m->node[m->at].n_flight;
-    e->n_cmd = 0;
-    memset(e->done, 0, sizeof *e->done * e->n_flight);
+    struct hbm_record *r = &h->rec;
+    r->n = 0;
+    r->n_flight = h->next_item = m->node[m->at].n_flight;
+    r->time = m->time;
+    r->base = m->base;
+    memset(r->done, 0, sizeof *r->done * r->n_flight);
+    m->n_cmd = 0;
+    m->credit -= m->credit > 0;
     m->from = h->stats;
     m->from.blocked_cyc += m->time - h->front_at; /* of the first access, which is not known yet */
     for (uint32_t i = 0; i < h->n_ch; i++)
@@ -173,50 +184,22 @@ static void begin_record(struct pl_hbm *h)
     h->recording = true;
 }
 
-void hbm_memo_accepted(struct pl_hbm *h, uint64_t access, bool write, uint64_t t)
-{
-    struct edge *e = &h->memo->rec;
-    if (e->n == h->memo->cap || t - h->memo->time > UINT16_MAX) {
-        h->recording = false;
-        return;
-    }
-    e->access[e->n] = (access - h->memo->base) << 1 | write;
-    e->done[e->n_flight + e->n] = 0;
-    e->t[e->n++] = (uint16_t)(t - h->memo->time);
-}
-
-void hbm_memo_done(struct pl_hbm *h, uint32_t item, uint64_t time)
-{
-    struct edge *e = &h->memo->rec;
-    const uint64_t t = time - h->memo->time, from = item < e->n_flight ? 0 : e->t[item - e->n_flight];
-    if (t - from > MAX_AHEAD || t > UINT16_MAX)
-        h->recording = false;
-    else
-        e->done[item] = (uint16_t)t;
-}
-
 void hbm_memo_command(struct pl_hbm *h, const struct pl_hbm_cmd *c)
 {
     struct hbm_memo *m = h->memo;
-    if (m->rec.n_cmd == m->cap_cmd) {
-        struct pl_hbm_cmd *more = realloc(m->rec.cmd, sizeof *more * (2 * m->cap_cmd + 4096));
+    if (m->n_cmd == m->cap_cmd) {
+        struct pl_hbm_cmd *more = realloc(m->cmd, sizeof *more * (2 * m->cap_cmd + 4096));
         if (!more) {
             h->recording = false;
             return;
         }
-        m->rec.cmd = more;
+        m->cmd = more;
         m->cap_cmd = 2 * m->cap_cmd + 4096;
     }
-    struct pl_hbm_cmd *to = &m->rec.cmd[m->rec.n_cmd++];
+    struct pl_hbm_cmd *to = &m->cmd[m->n_cmd++];
     *to = *c;
     to->time -= m->time;
     to->row -= c->op == PL_HBM_ACT || c->op == PL_HBM_RD || c->op == PL_HBM_WR ? (uint32_t)(m->base >> h->row_shift) : 0;
-}
-
-static void *copy_of(const void *p, size_t bytes)
-{
-    void *q = malloc(bytes ? bytes : 1);
-    return q ? memcpy(q, p, bytes) : NULL;
 }
 
 /* Statistics that the channels keep: the front end keeps the others, also during a replay. */
@@ -239,21 +222,32 @@ static void sub_stats(struct pl_hbm_stats *to, const struct pl_hbm_stats *x)
         to->lost_cyc[l] -= x->lost_cyc[l];
 }
 
+/* Every distance fits, and no completion lies so far ahead that a replay could not tell it at the hand-out. */
+static bool is_short(const struct hbm_record *r)
+{
+    bool fits = r->n && r->t[r->n - 1] < UINT16_MAX;
+    for (uint32_t i = 0; i < r->n_flight; i++)
+        fits &= r->done[i] < MAX_AHEAD;
+    for (uint32_t i = 0; i < r->n; i++)
+        fits &= r->done[r->n_flight + i] < r->t[i] + MAX_AHEAD && r->done[r->n_flight + i] < UINT16_MAX;
+    return fits;
+}
+
 /* All accesses follow each other, in one direction: no list of them is needed, and hbm_memo_rush may take them together. */
-static bool is_run(const struct edge *e)
+static bool is_run(const struct hbm_record *r, uint64_t to)
 {
     uint64_t off = 0;
-    for (uint32_t i = 0; i < e->n; i++)
-        off |= e->access[i] ^ (e->access[0] + 2 * (uint64_t)i);
-    return e->n && !off && 2 * e->last_access == (e->access[0] & ~(uint64_t)1) + 2 * (uint64_t)e->n;
+    for (uint32_t i = 0; i < r->n; i++)
+        off |= r->access[i] ^ (r->access[0] + 2 * (uint64_t)i);
+    return !off && to == (r->access[0] >> 1) + r->n;
 }
 
 static void describe_run(const struct pl_hbm *h, struct edge *e)
 {
-    e->n_done = e->last_done = 0;
-    for (uint32_t i = e->n_flight; i < e->n_flight + e->n; i++) {
-        e->n_done += e->done[i] != 0;
-        e->last_done = e->done[i] > e->last_done ? e->done[i] : e->last_done;
+    const uint16_t *done = h->rec.done + e->n_flight;
+    for (uint32_t i = 0; i < e->n; i++) {
+        e->n_done += done[i] != 0;
+        e->last_done = done[i] > e->last_done ? done[i] : e->last_done;
     }
     e->front = (uint32_t)(h->front_at - h->memo->time);
     e->fraction = (uint32_t)h->front_fraction;
@@ -264,35 +258,27 @@ static void describe_run(const struct pl_hbm *h, struct edge *e)
 static void end_record(struct pl_hbm *h, uint32_t to, uint64_t access, uint64_t t)
 {
     struct hbm_memo *m = h->memo;
-    struct edge *r = &m->rec;
+    struct hbm_record *r = &h->rec;
+    struct edge e = {.n = r->n, .n_flight = r->n_flight, .to = to, .last_access = access - m->base, .n_cmd = m->n_cmd};
     h->recording = false;
-    if (!m->credit || t - m->time > UINT16_MAX || h->front_at < m->time)
+    if (t - m->time >= UINT16_MAX || h->front_at < m->time || !is_short(r))
         return;
-    r->to = to;
-    r->last_access = access - m->base;
     r->t[r->n] = (uint16_t)(t - m->time);
-    r->first = r->access[0];
-    const bool run = is_run(r);
-    describe_run(h, r);
-    struct edge *e = copy_of(r, sizeof *r);
-    if (!e)
-        return;
-    m->credit--;
-    e->access = run ? NULL : copy_of(r->access, sizeof *r->access * r->n);
-    e->t = copy_of(r->t, sizeof *r->t * (r->n + 1));
-    e->done = copy_of(r->done, sizeof *r->done * (r->n_flight + r->n));
-    e->flight = copy_of(m->image.item, sizeof *m->image.item * m->image.n_flight);
-    e->cmd = copy_of(r->cmd, sizeof *r->cmd * r->n_cmd);
-    e->busy = malloc(sizeof *e->busy * h->n_ch);
-    e->stats = h->stats;
-    sub_stats(&e->stats, &m->from);
-    for (uint32_t i = 0; e->busy && i < h->n_ch; i++)
-        e->busy[i] = (uint32_t)(h->ch[i].busy - m->busy_from[i]);
-    struct node *n = &m->node[m->at];
-    n->edge = e;
-    m->bytes += edge_bytes(e);
-    if ((!run && !e->access) || !e->t || !e->done || !e->flight || !e->cmd || !e->busy)
-        forget_edge(m, n);
+    e.first = r->access[0];
+    const bool run = is_run(r, e.last_access);
+    describe_run(h, &e);
+    e.stats = h->stats;
+    sub_stats(&e.stats, &m->from);
+    for (uint32_t i = 0; i < h->n_ch; i++)
+        m->busy[i] = (uint32_t)(h->ch[i].busy - m->busy_from[i]);
+    e.access = run ? NULL : copy_of(m, r->access, sizeof *r->access * r->n);
+    e.t = copy_of(m, r->t, sizeof *r->t * (r->n + 1));
+    e.done = copy_of(m, r->done, sizeof *r->done * (r->n_flight + r->n));
+    e.flight = copy_of(m, m->image.item, sizeof *m->image.item * m->image.n_flight);
+    e.cmd = copy_of(m, m->cmd, sizeof *m->cmd * m->n_cmd);
+    e.busy = copy_of(m, m->busy, sizeof *m->busy * h->n_ch);
+    if ((run || e.access) && e.t && e.done && e.flight && e.cmd && e.busy)
+        m->node[m->at].edge = copy_of(m, &e, sizeof e);
 }
 
 /* ---- nodes ---- */
@@ -320,11 +306,10 @@ static uint32_t find_node(struct hbm_memo *m)
         if (n->hash == hash && n->n == g->n && !memcmp(n->w, g->w, sizeof *g->w * g->n))
             return m->table[i] - 1u;
     }
-    uint32_t *w = m->n_node < NODES && m->bytes < MEMO_BYTES ? copy_of(g->w, sizeof *g->w * g->n) : NULL;
+    uint32_t *w = m->n_node < NODES ? copy_of(m, g->w, sizeof *g->w * g->n) : NULL;
     if (!w)
         return NODES;
     m->node[m->n_node] = (struct node){.hash = hash, .w = w, .n = g->n, .n_flight = g->n_flight};
-    m->bytes += sizeof *g->w * g->n;
     m->table[i] = (uint16_t)++m->n_node;
     return m->n_node - 1;
 }
@@ -355,11 +340,12 @@ void hbm_memo_checkpoint(struct pl_hbm *h, uint64_t access, bool write, uint64_t
 {
     struct hbm_memo *m = h->memo;
     struct hbm_image *g = &m->image;
-    if (t <= h->ran || (h->recording && m->rec.n < h->segment_mask / 8))
+    if (t <= h->ran || (h->recording && h->rec.n < h->segment_mask / 8))
         return;
     if (!m->credit) { /* nothing comes again: start afresh later */
         forget_all(m);
-        m->pause = PAUSE;
+        m->pause = PAUSE << m->rests;
+        m->rests += m->rests < 8;
         m->credit = CREDIT;
         h->recording = false;
     }
@@ -529,7 +515,7 @@ static void step(struct pl_hbm *h)
         if (h->next_at[i] <= h->ran)
             (void)hbm_channel_run(h, &h->ch[i], h->ran, -1);
     if (++e->lost > e->won + 2)
-        forget_edge(m, n);
+        n->edge = NULL;
 }
 
 void hbm_memo_stop(struct pl_hbm *h)
