@@ -59,8 +59,10 @@ void pl_nn_stream_layer(struct pl_nn_stream *s, uint32_t l);
 void pl_nn_stream_set(struct pl_nn_stream *s, enum pl_nn_weight which, const struct pl_tensor *t);
 size_t pl_nn_stream_cols(const struct pl_nn_stream *s, enum pl_nn_site site); /* inputs of a site: K */
 /* Inputs of a site for one sequence of n tokens in state x, which stays as it is: out float[n][cols], as the array takes
- * them, after quantisation to the activation format. HEAD needs the state after the last layer. */
+ * them, after quantisation to the activation format. QKV and O want the state before the layer, GATE_UP and DOWN the one
+ * after pl_nn_stream_attend, HEAD the one after the last layer. */
 void pl_nn_stream_inputs(struct pl_nn_stream *s, const float *x, size_t n, enum pl_nn_site site, float *out);
-/* One sequence through the current layer, all of its matrices set. */
-void pl_nn_stream_advance(struct pl_nn_stream *s, float *x, size_t n);
+/* One sequence through the two halves of the current layer, their matrices set. */
+void pl_nn_stream_attend(struct pl_nn_stream *s, float *x, size_t n);
+void pl_nn_stream_mlp(struct pl_nn_stream *s, float *x, size_t n);
 #endif

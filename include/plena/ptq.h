@@ -9,7 +9,9 @@
 #ifndef PLENA_PTQ_H
 #define PLENA_PTQ_H
 #include "plena/base.h"
-#include "plena/mx.h"
+#include "plena/base_json.h"
+#include "plena/model.h"
+#include "plena/mx_plan.h"
 
 /* ---- Hessian of the inputs of a linear layer ---- */
 struct pl_hessian;
@@ -68,4 +70,29 @@ double pl_ptq_error(const struct pl_hessian *h, const float *w, const float *q, 
  * original weights, elements by trying every code. h double[k][k] with the damping in it. SEARCH_NONE or SEARCH_COMP. */
 void pl_ptq_round_ref(const double *h, enum pl_ptq_search search, const struct pl_format *f, const float *w, size_t n,
                       size_t k, float *q, uint8_t *scale);
+
+/* ---- a whole checkpoint ---- */
+struct pl_ptq_text {
+    const uint32_t *ids;
+    size_t n;
+};
+struct pl_ptq_options {
+    struct pl_plan plan; /* weight MX; activations and KV cache as they will be at run time */
+    struct pl_ptq_rule rule;
+    double damp;
+    bool compare;              /* report the errors of rounding to nearest and of the peer's rule too */
+    const json_t *provenance;  /* put into the recipe as it is; borrowed; may be NULL */
+    void (*progress)(void *ctx, uint64_t done, uint64_t total); /* or NULL */
+    void *ctx;
+};
+/* Quantise the linear layers of `ck` into the folder `dir`, made if need be: config.json with plena_quantization (formats
+ * and recipe), one safetensors file for each layer, report.json, tokenizer.json. Layer by layer: the inputs a matrix is
+ * calibrated on are those of the model whose earlier matrices are already quantised, in the plan's arithmetic. A folder
+ * that a killed run of the same recipe left is continued after its last whole layer. Without texts only rules that need
+ * no Hessian.
+ * Errors: PL_EUSAGE for a folder of another recipe or of another checkpoint; PL_ERANGE for weights that are no numbers
+ * and for fewer calibration tokens than a matrix has inputs; PL_EUNSUPPORTED for blocks that cross heads, or a checkpoint
+ * already quantised; PL_EIO. */
+enum pl_status pl_ptq_checkpoint(const struct pl_checkpoint *ck, const struct pl_ptq_options *o, const struct pl_ptq_text *text,
+                                 size_t n_texts, const char *dir, struct pl_diag *d);
 #endif

@@ -314,13 +314,7 @@ static bool tapped(const struct qmodel *q, const struct qtap *tap, enum pl_nn_si
     return true;
 }
 
-struct layer_scratch {
-    float *qr, *k, *v, *delta, *g, *u;
-};
-
-/* The half before the residual; false when stopped at a tap. */
-static bool attention_half(const struct qmodel *q, struct qlayer *y, float *x, float *h, uint32_t pos, size_t n,
-                           const struct layer_scratch *t, const struct qtap *tap)
+void q_attention_half(const struct qmodel *q, struct qlayer *y, float *x, float *h, uint32_t pos, size_t n, const struct qtap *tap)
 {
     const struct pl_model_config *c = q->cfg;
     const size_t w = q_width(q, c->hidden), wq = q_width(q, c->n_heads * q->hs), wk = q_width(q, q->kv_width);
@@ -329,59 +323,50 @@ static bool attention_half(const struct qmodel *q, struct qlayer *y, float *x, f
     for (size_t i = 0; i < n; i++)
         q_rmsnorm(q, x + i * w, y->gain1, h + i * w);
     if (tapped(q, tap, PL_NN_QKV, h, w, n))
-        return false;
-    q_linear(q, h, w, n, &y->q, t->qr, wq);
-    q_linear(q, h, w, n, &y->k, t->k, wk);
-    q_linear(q, h, w, n, &y->v, t->v, wk);
+        return;
+    float *qr = nn_alloc(n * wq, sizeof *qr), *k = nn_alloc(n * wk, sizeof *k), *v = nn_alloc(n * wk, sizeof *v);
+    q_linear(q, h, w, n, &y->q, qr, wq);
+    q_linear(q, h, w, n, &y->k, k, wk);
+    q_linear(q, h, w, n, &y->v, v, wk);
 #pragma omp parallel for
     for (size_t i = 0; i < n; i++) {
-        rope(q, t->qr + i * wq, c->n_heads, pos + (uint32_t)i, scale);
-        rope(q, t->k + i * wk, c->n_kv_heads, pos + (uint32_t)i, 1.0);
+        rope(q, qr + i * wq, c->n_heads, pos + (uint32_t)i, scale);
+        rope(q, k + i * wk, c->n_kv_heads, pos + (uint32_t)i, 1.0);
     }
-    q_attention(q, y, pos, n, t->qr, t->k, t->v);
-    if (tapped(q, tap, PL_NN_O, t->qr, wq, n))
-        return false;
-    q_linear(q, t->qr, wq, n, &y->o, t->delta, w);
-    return true;
+    q_attention(q, y, pos, n, qr, k, v);
+    if (!tapped(q, tap, PL_NN_O, qr, wq, n)) {
+        float *delta = nn_alloc(n * w, sizeof *delta);
+        q_linear(q, qr, wq, n, &y->o, delta, w);
+        pl_vec_add(q->p.vec, x, delta, n * w, x);
+        free(delta);
+    }
+    free(qr);
+    free(k);
+    free(v);
 }
 
-static bool mlp_half(const struct qmodel *q, struct qlayer *y, float *x, float *h, size_t n, const struct layer_scratch *t,
-                     const struct qtap *tap)
+void q_mlp_half(const struct qmodel *q, struct qlayer *y, float *x, float *h, size_t n, const struct qtap *tap)
 {
     const size_t w = q_width(q, q->cfg->hidden), wf = q_width(q, q->cfg->ffn);
 #pragma omp parallel for
     for (size_t i = 0; i < n; i++)
         q_rmsnorm(q, x + i * w, y->gain2, h + i * w);
     if (tapped(q, tap, PL_NN_GATE_UP, h, w, n))
-        return false;
-    q_linear(q, h, w, n, &y->gate, t->g, wf);
-    q_linear(q, h, w, n, &y->up, t->u, wf);
+        return;
+    float *g = nn_alloc(n * wf, sizeof *g), *u = nn_alloc(n * wf, sizeof *u);
+    q_linear(q, h, w, n, &y->gate, g, wf);
+    q_linear(q, h, w, n, &y->up, u, wf);
 #pragma omp parallel for
     for (size_t i = 0; i < n; i++)
-        swiglu(q, t->g + i * wf, t->u + i * wf, wf);
-    if (tapped(q, tap, PL_NN_DOWN, t->g, wf, n))
-        return false;
-    q_linear(q, t->g, wf, n, &y->down, t->delta, w);
-    return true;
-}
-
-bool q_layer(const struct qmodel *q, struct qlayer *y, float *x, float *h, uint32_t pos, size_t n, const struct qtap *tap)
-{
-    const size_t w = q_width(q, q->cfg->hidden), wq = q_width(q, q->cfg->n_heads * q->hs), wk = q_width(q, q->kv_width),
-                 wf = q_width(q, q->cfg->ffn);
-    const struct layer_scratch t = {nn_alloc(n * wq, sizeof(float)), nn_alloc(n * wk, sizeof(float)), nn_alloc(n * wk, sizeof(float)),
-                                    nn_alloc(n * w, sizeof(float)),  nn_alloc(n * wf, sizeof(float)), nn_alloc(n * wf, sizeof(float))};
-    bool whole = attention_half(q, y, x, h, pos, n, &t, tap);
-    if (whole) {
-        pl_vec_add(q->p.vec, x, t.delta, n * w, x);
-        whole = mlp_half(q, y, x, h, n, &t, tap);
+        swiglu(q, g + i * wf, u + i * wf, wf);
+    if (!tapped(q, tap, PL_NN_DOWN, g, wf, n)) {
+        float *delta = nn_alloc(n * w, sizeof *delta);
+        q_linear(q, g, wf, n, &y->down, delta, w);
+        pl_vec_add(q->p.vec, x, delta, n * w, x);
+        free(delta);
     }
-    if (whole)
-        pl_vec_add(q->p.vec, x, t.delta, n * w, x);
-    float *const all[] = {t.qr, t.k, t.v, t.delta, t.g, t.u};
-    for (size_t i = 0; i < PL_COUNT(all); i++)
-        free(all[i]);
-    return whole;
+    free(g);
+    free(u);
 }
 
 void qmodel_forward(struct pl_nn *nn, const uint32_t *ids, size_t n, bool last_only, float *logits)
@@ -391,8 +376,10 @@ void qmodel_forward(struct pl_nn *nn, const uint32_t *ids, size_t n, bool last_o
     float *x = nn_alloc(n * w, sizeof *x), *h = nn_alloc(n * w, sizeof *h);
     for (size_t i = 0; i < n; i++)
         memcpy(x + i * w, q->embed + ids[i] * w, w * sizeof *x);
-    for (uint32_t l = 0; l < q->n_layers; l++)
-        q_layer(q, &nn->q->layer[l], x, h, nn->length, n, NULL);
+    for (uint32_t l = 0; l < q->n_layers; l++) {
+        q_attention_half(q, &nn->q->layer[l], x, h, nn->length, n, NULL);
+        q_mlp_half(q, &nn->q->layer[l], x, h, n, NULL);
+    }
     const size_t first = last_only ? n - 1 : 0;
     for (size_t i = first; i < n; i++)
         q_rmsnorm(q, x + i * w, q->final_gain, h + i * w);

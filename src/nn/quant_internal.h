@@ -48,9 +48,10 @@ struct qtap { /* stop a layer at the inputs of one site */
 };
 /* stream.c: rows of a site's inputs as the array takes them, heads without their pads */
 void q_tap(const struct qmodel *q, enum pl_nn_site site, const float *x, size_t ldx, size_t rows, float *out);
-/* x[n] tokens at pos.. through one layer; h scratch of the same size. False when it stopped at the tap: then x may be
- * half way. */
-bool q_layer(const struct qmodel *q, struct qlayer *y, float *x, float *h, uint32_t pos, size_t n, const struct qtap *tap);
+/* The halves of a layer for n tokens in state x, attention's at pos..; h is scratch of x's size. Stopped at a tap they leave
+ * x alone. */
+void q_attention_half(const struct qmodel *q, struct qlayer *y, float *x, float *h, uint32_t pos, size_t n, const struct qtap *tap);
+void q_mlp_half(const struct qmodel *q, struct qlayer *y, float *x, float *h, size_t n, const struct qtap *tap);
 
 size_t q_width(const struct qmodel *q, size_t cols); /* rounded up to PITCH */
 /* y[rows][ldy] = Linear(x[rows][ldx], w), plan.k_tiles at a time */

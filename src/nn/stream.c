@@ -101,23 +101,32 @@ void pl_nn_stream_inputs(struct pl_nn_stream *s, const float *x, size_t n, enum 
 {
     const struct qmodel *q = s->q;
     const size_t w = pl_nn_stream_width(s);
+    const struct qtap tap = {site, out};
     float *h = nn_alloc(n * w, sizeof *h), *y = nn_alloc(n * w, sizeof *y);
     memcpy(y, x, n * w * sizeof *y);
     if (site == PL_NN_HEAD) {
         for (size_t i = 0; i < n; i++)
             q_rmsnorm(q, y + i * w, q->final_gain, h + i * w);
         q_tap(q, site, h, w, n, out);
+    } else if (site == PL_NN_QKV || site == PL_NN_O) {
+        q_attention_half(q, q->layer, y, h, 0, n, &tap);
     } else {
-        const struct qtap tap = {site, out};
-        (void)q_layer(q, q->layer, y, h, 0, n, &tap);
+        q_mlp_half(q, q->layer, y, h, n, &tap);
     }
     free(h);
     free(y);
 }
 
-void pl_nn_stream_advance(struct pl_nn_stream *s, float *x, size_t n)
+void pl_nn_stream_attend(struct pl_nn_stream *s, float *x, size_t n)
 {
     float *h = nn_alloc(n * pl_nn_stream_width(s), sizeof *h);
-    (void)q_layer(s->q, s->q->layer, x, h, 0, n, NULL);
+    q_attention_half(s->q, s->q->layer, x, h, 0, n, NULL);
+    free(h);
+}
+
+void pl_nn_stream_mlp(struct pl_nn_stream *s, float *x, size_t n)
+{
+    float *h = nn_alloc(n * pl_nn_stream_width(s), sizeof *h);
+    q_mlp_half(s->q, s->q->layer, x, h, n, NULL);
     free(h);
 }

@@ -59,4 +59,42 @@ static inline double ptq_grid_round(const struct ptq_grid *g, double x, double u
 /* Would the floor rule give a block whose largest magnitude is amax again? If not, *e is the exponent it would take:
  * E4M3 lacks the largest fraction in its top binade only. */
 bool ptq_grid_stable(const struct ptq_grid *g, double amax, int *e);
+
+/* ---- shard.c: the files of a quantised checkpoint ---- */
+struct ptq_shard {
+    struct pl_arena *a;
+    json_t *header;
+    struct ptq_piece {
+        const uint8_t *data;
+        size_t bytes;
+    } *piece;
+    size_t n, cap;
+    uint64_t bytes;
+};
+void ptq_shard_init(struct ptq_shard *s, struct pl_arena *a, size_t most);
+void ptq_shard_fini(struct ptq_shard *s);
+/* Data must live until the write. */
+void ptq_shard_put(struct ptq_shard *s, const char *name, const char *dtype, unsigned rank, const uint64_t *shape,
+                   const uint8_t *data, size_t bytes);
+/* report: what ptq_shard_report gives back. */
+enum pl_status ptq_shard_write(struct ptq_shard *s, const char *path, const json_t *report, struct pl_diag *d);
+/* An existing shard: its report, new reference. */
+enum pl_status ptq_shard_report(const char *path, json_t **report, struct pl_diag *d);
+/* The tensor `name` from a shard's parts. */
+enum pl_status ptq_shard_find(const struct pl_safetensors *st, const char *path, const char *name, const struct pl_format *f,
+                              uint64_t rows, uint64_t cols, struct pl_tensor *out, struct pl_diag *d);
+
+/* ---- output.c: everything beside the shards ---- */
+struct ptq_job {
+    const struct pl_checkpoint *ck;
+    const struct pl_ptq_options *o;
+    const struct pl_ptq_text *text;
+    size_t n_texts, tokens;
+    const char *dir;
+    struct pl_arena *a;
+    struct pl_diag *d;
+};
+char *ptq_shard_path(const struct ptq_job *j, uint32_t l); /* of layer l; of embedding and lm_head for l = n_layers */
+enum pl_status ptq_start(const struct ptq_job *j);  /* make the folder, or agree to go on with it */
+enum pl_status ptq_finish(const struct ptq_job *j); /* index, report, tokenizer; config.json last */
 #endif

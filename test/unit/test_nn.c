@@ -479,8 +479,10 @@ static void check_stream(const char *dir, const struct formats *f)
         pl_nn_stream_layer(s, l);
         for (unsigned i = 0; i < PL_COUNT(w); i++)
             pl_nn_stream_set(s, (enum pl_nn_weight)i, w[i]);
-        pl_nn_stream_inputs(s, x, N, PL_NN_DOWN, seen); /* looking changes nothing */
-        pl_nn_stream_advance(s, x, N);
+        pl_nn_stream_inputs(s, x, N, PL_NN_O, seen); /* looking changes nothing */
+        pl_nn_stream_attend(s, x, N);
+        pl_nn_stream_inputs(s, x, N, PL_NN_DOWN, seen);
+        pl_nn_stream_mlp(s, x, N);
     }
     pl_nn_stream_inputs(s, x, N, PL_NN_HEAD, in);
 
