@@ -7,6 +7,7 @@
 const struct bench benches[] = {
     {"gemm", "exact MXINT8 and MXINT4 linear layers of 512 x 4096 x 4096 on the simulated array, beside OpenBLAS sgemm", bench_gemm},
     {"compile", "time to compile a checkpoint; instructions and simulation speed of one decode step", bench_compile},
+    {"gptq", "GPTQ of a 4096 x 4096 layer with 262144 tokens, beside bare syrk, potrf, potri and updates; minutes, one run", bench_gptq},
     {"hbm", "HBM model: lines a second, cycles beside the reference simulators, idle latency", bench_hbm},
     {"asm", "assembler and disassembler, lines a second", bench_asm},
 };
