@@ -8,6 +8,7 @@
 const struct bench benches[] = {
     {"gemm", "exact MXINT8 and MXINT4 linear layers of 512 x 4096 x 4096 on the simulated array, beside OpenBLAS sgemm", bench_gemm},
     {"compile", "time to compile a checkpoint; instructions and simulation speed of one decode step", bench_compile},
+    {"gptq", "GPTQ of a 4096 x 4096 layer with 262144 tokens, beside bare syrk, potrf, potri and updates; minutes, one run", bench_gptq},
     {"hbm", "HBM model: lines a second, cycles beside the reference simulators, idle latency", bench_hbm},
     {"timing", "timing plane: instructions a second, seconds for a 70B decode step, a decoder layer, a 32k prefill", bench_timing},
     {"efficiency", "array and HBM of overlapped linear layers and a decode step, against what they can do", bench_efficiency},

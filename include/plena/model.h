@@ -1,11 +1,12 @@
 /* model.h - Hugging Face checkpoints: configuration, safetensors, the tensors of a decoder, the tokenizer.
  *
  * Source: Hugging Face config.json of the Llama family; safetensors format; tokenizers' tokenizer.json (BPE).
- * Depends on: base.h.   Threads: opened objects are read-only and may be shared. */
+ * Depends on: base.h, mx.h.   Threads: opened objects are read-only and may be shared. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef PLENA_MODEL_H
 #define PLENA_MODEL_H
 #include "plena/base.h"
+#include "plena/mx.h"
 
 /* ---- config.json ---- */
 enum pl_rope_kind { PL_ROPE_DEFAULT, PL_ROPE_LINEAR, PL_ROPE_LLAMA3 };
@@ -20,6 +21,8 @@ struct pl_model_config {
     int64_t bos;                                       /* -1: none */
     uint32_t eos[8];
     unsigned n_eos;
+    bool quantised;                   /* the file has plena_quantization: what plena quantize wrote */
+    struct pl_format weight, act, kv; /* then: the formats of that object; weight is MX */
 };
 /* Errors: PL_EPARSE, PL_ERANGE naming the key; PL_EUNSUPPORTED for other families and options. */
 enum pl_status pl_model_config_load(const char *path, struct pl_model_config *out, struct pl_diag *d);
@@ -35,7 +38,7 @@ static inline uint32_t pl_model_head_place(const struct pl_model_config *c, uint
 }
 
 /* ---- safetensors ---- */
-enum pl_dtype { PL_DTYPE_F32, PL_DTYPE_F16, PL_DTYPE_BF16, PL_DTYPE_OTHER };
+enum pl_dtype { PL_DTYPE_F32, PL_DTYPE_F16, PL_DTYPE_BF16, PL_DTYPE_OTHER, PL_DTYPE_MX };
 struct pl_tensor {
     const char *name;
     const char *dtype_name;
@@ -44,6 +47,9 @@ struct pl_tensor {
     uint64_t shape[8];
     const uint8_t *data;
     uint64_t bytes, count;
+    /* PL_DTYPE_MX: rows of packed elements in `data`, and their scales */
+    const struct pl_format *format;
+    const uint8_t *scale;
 };
 struct pl_safetensors {
     struct pl_tensor *tensor; /* sorted by name */
@@ -54,7 +60,7 @@ struct pl_safetensors {
 enum pl_status pl_safetensors_parse(struct pl_arena *a, const char *name, const uint8_t *data, size_t len,
                                     struct pl_safetensors *out, struct pl_diag *d);
 const struct pl_tensor *pl_safetensors_find(const struct pl_safetensors *st, const char *name);
-/* Elements [first, first + n) as binary32, exact. F32, F16 and BF16 only. */
+/* Elements [first, first + n) as binary32, exact. Not PL_DTYPE_OTHER. */
 void pl_tensor_to_f32(const struct pl_tensor *t, uint64_t first, size_t n, float *out);
 
 /* ---- a whole checkpoint ---- */
@@ -71,7 +77,8 @@ struct pl_checkpoint {
     size_t n_map;
 };
 /* config.json, model.safetensors or the sharded index, all tensors of a Llama decoder with their exact shapes. Nothing
- * is copied. Close with pl_checkpoint_close before the arena goes. */
+ * is copied. Of a quantised checkpoint the linear layers are PL_DTYPE_MX, made of NAME.mx_elements and NAME.mx_scales.
+ * Close with pl_checkpoint_close before the arena goes. */
 enum pl_status pl_checkpoint_open(struct pl_arena *a, const char *dir, struct pl_checkpoint **out, struct pl_diag *d);
 /* Only the configuration, from a config.json: no tensors, for compiling without weights. `layer` is NULL. */
 enum pl_status pl_checkpoint_describe(struct pl_arena *a, const char *config, struct pl_checkpoint **out, struct pl_diag *d);

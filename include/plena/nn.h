@@ -41,4 +41,28 @@ struct pl_nn_eval {
 /* Add one sequence of n ids (n - 1 predictions, from ids[0] on) to *e. `ref` may be NULL. */
 enum pl_status pl_nn_eval_add(struct pl_nn *nn, struct pl_nn *ref, const uint32_t *ids, size_t n,
                               struct pl_nn_eval *e, struct pl_diag *d);
+
+/* ---- one layer at a time: quantised arithmetic with one layer's weights in memory, for calibration ---- */
+enum pl_nn_site { PL_NN_QKV, PL_NN_O, PL_NN_GATE_UP, PL_NN_DOWN, PL_NN_HEAD }; /* places that feed linear layers */
+enum pl_nn_weight { PL_NN_W_Q, PL_NN_W_K, PL_NN_W_V, PL_NN_W_O, PL_NN_W_GATE, PL_NN_W_UP, PL_NN_W_DOWN, PL_NN_WEIGHTS };
+struct pl_nn_stream;
+/* `context`: most tokens of a sequence. `ck` must outlive the stream. */
+enum pl_status pl_nn_stream_new(const struct pl_checkpoint *ck, const struct pl_plan *plan, uint32_t context,
+                                struct pl_nn_stream **out, struct pl_diag *d);
+void pl_nn_stream_free(struct pl_nn_stream *s);
+size_t pl_nn_stream_width(const struct pl_nn_stream *s); /* floats of one token's state */
+/* x float[n][width]: the state before layer 0. Ids below the vocabulary. */
+void pl_nn_stream_embed(const struct pl_nn_stream *s, const uint32_t *ids, size_t n, float *x);
+/* Take layer l's norm gains; its matrices must be set before what needs them is run. */
+void pl_nn_stream_layer(struct pl_nn_stream *s, uint32_t l);
+/* A matrix of the current layer, any tensor of its shape; quantised in the plan's weight format. */
+void pl_nn_stream_set(struct pl_nn_stream *s, enum pl_nn_weight which, const struct pl_tensor *t);
+size_t pl_nn_stream_cols(const struct pl_nn_stream *s, enum pl_nn_site site); /* inputs of a site: K */
+/* Inputs of a site for one sequence of n tokens in state x, which stays as it is: out float[n][cols], as the array takes
+ * them, after quantisation to the activation format. QKV and O want the state before the layer, GATE_UP and DOWN the one
+ * after pl_nn_stream_attend, HEAD the one after the last layer. */
+void pl_nn_stream_inputs(struct pl_nn_stream *s, const float *x, size_t n, enum pl_nn_site site, float *out);
+/* One sequence through the two halves of the current layer, their matrices set. */
+void pl_nn_stream_attend(struct pl_nn_stream *s, float *x, size_t n);
+void pl_nn_stream_mlp(struct pl_nn_stream *s, float *x, size_t n);
 #endif

@@ -79,6 +79,24 @@ enum pl_status job_config(struct job *j, const char *model);
 /* After job_machine: --print-config asked for? Then print and return true. */
 bool job_printed_config(const struct job *j);
 
+const char *job_find_model(struct job *j, const char *model); /* a folder, or one of the examples */
+
+/* ---- texts as token ids ---- */
+struct sequence {
+    uint32_t *ids;
+    size_t n;
+};
+struct texts {
+    const char *file;              /* .jsonl (fields ids or text) or plain text */
+    uint64_t context, limit, skip; /* context 0: 512 or the model's; limit 0: all */
+    struct sequence *seq;
+    size_t n_seq, longest;
+    struct job *j;
+    uint64_t skipped;
+};
+/* After job_model. Errors when no sequence has two tokens. */
+enum pl_status texts_read(struct job *j, struct texts *t);
+
 /* ---- results ---- */
 /* {"schema", "version", "command", "machine"}: the head of every result. */
 json_t *cli_result(const char *schema, const struct pl_arch *arch); /* arch NULL: without the machine */
@@ -106,6 +124,7 @@ void progress_at(struct progress *p, uint64_t done);
 void progress_end(struct progress *p);
 
 /* ---- the subcommands ---- */
+int cmd_quantize(const struct verb *v, int argc, char **argv);
 int cmd_run(const struct verb *v, int argc, char **argv);
 int cmd_eval(const struct verb *v, int argc, char **argv);
 int cmd_compile(const struct verb *v, int argc, char **argv);

@@ -16,12 +16,23 @@ static void info_checkpoint(const struct job *j)
         count += t->tensor[i].count;
         bytes += t->tensor[i].bytes;
     }
+    if (c->quantised) { /* its tensors hold packed bytes */
+        const uint64_t q = (uint64_t)c->n_heads * c->head_dim, kv = (uint64_t)c->n_kv_heads * c->head_dim;
+        count = 2ull * c->vocab * c->hidden + c->hidden + c->n_layers * c->hidden * (2 + 2 * (q + kv) + 3ull * c->ffn);
+    }
     printf("checkpoint %s\n", j->model);
     printf("  %u layers, hidden %u, FFN %u, %u heads of %u lanes, %u KV heads (%s)\n", c->n_layers, c->hidden, c->ffn, c->n_heads,
            c->head_dim, c->n_kv_heads, c->n_kv_heads == c->n_heads ? "MHA" : c->n_kv_heads == 1 ? "MQA" : "GQA");
     printf("  vocabulary %u, %s embeddings, %u positions, rope theta %g%s, rms eps %g\n", c->vocab, c->tied ? "tied" : "untied",
            c->max_position, c->rope_theta,
            c->rope == PL_ROPE_LLAMA3 ? " (llama3 scaling)" : c->rope == PL_ROPE_LINEAR ? " (linear scaling)" : "", c->rms_eps);
+    if (c->quantised) {
+        char w[48], a[48], kv[48];
+        pl_format_name(&c->weight, w);
+        pl_format_name(&c->act, a);
+        pl_format_name(&c->kv, kv);
+        printf("  quantised by plena: weights %s, made for activations %s, KV %s\n", w, a, kv);
+    }
     printf("  %zu tensors, %s parameters, %s bytes\n", t->n, pl_group_digits(count, b1), pl_group_digits(bytes, b2));
     if (j->tok)
         printf("  tokenizer of %u tokens\n", pl_tokenizer_size(j->tok));

@@ -76,7 +76,7 @@ bool job_printed_config(const struct job *j)
 }
 
 /* A folder; or the name of one of the examples, in the source tree or where they are installed. */
-static const char *find_model(struct job *j, const char *model)
+const char *job_find_model(struct job *j, const char *model)
 {
     static const char *const where[] = {PL_EXAMPLES_SOURCE, PL_EXAMPLES_INSTALLED};
     if (model && pl_file_exists(pl_path_join(&j->arena, model, "config.json")))
@@ -90,17 +90,36 @@ static const char *find_model(struct job *j, const char *model)
     return name;
 }
 
+/* A quantised checkpoint brings its formats; the command line goes before. */
+static enum pl_status take_formats(struct job *j)
+{
+    const struct pl_model_config *c = &j->ck->config;
+    if (!c->quantised)
+        return PL_OK;
+    const struct {
+        const char *asked;
+        const struct pl_format *own;
+        struct pl_format *of_machine;
+    } f[] = {{j->weights, &c->weight, &j->arch.weight_format}, {j->act, &c->act, &j->arch.act_format}, {j->kv, &c->kv, &j->arch.kv_format}};
+    for (size_t i = 0; i < PL_COUNT(f); i++)
+        if (!f[i].asked)
+            j->format[i] = *f[i].of_machine = *f[i].own;
+    return j->arch.mlen ? pl_arch_check(&j->arch, &j->d) : PL_OK; /* plena info looks at models without a machine */
+}
+
 enum pl_status job_config(struct job *j, const char *model)
 {
-    j->model = find_model(j, model);
+    j->model = job_find_model(j, model);
     const char *inside = pl_path_join(&j->arena, j->model, "config.json");
-    return pl_checkpoint_describe(&j->arena, pl_file_exists(inside) ? inside : j->model, &j->ck, &j->d);
+    PL_TRY(pl_checkpoint_describe(&j->arena, pl_file_exists(inside) ? inside : j->model, &j->ck, &j->d));
+    return take_formats(j);
 }
 
 enum pl_status job_model(struct job *j, const char *model)
 {
-    j->model = find_model(j, model);
+    j->model = job_find_model(j, model);
     PL_TRY(pl_checkpoint_open(&j->arena, j->model, &j->ck, &j->d));
+    PL_TRY(take_formats(j));
     const char *tok = pl_path_join(&j->arena, j->model, "tokenizer.json");
     return pl_file_exists(tok) ? pl_tokenizer_load(tok, &j->tok, &j->d) : PL_OK;
 }

@@ -12,6 +12,7 @@ static int cmd_help(const struct verb *v, int argc, char **argv);
 static const struct verb verbs[] = {
     {"run", "[MODEL]", "generate text on the simulated accelerator; report time, traffic and use", cmd_run},
     {"eval", "[MODEL]", "perplexity, KL and top-1 agreement under given formats", cmd_eval},
+    {"quantize", "MODEL --calibrate FILE -o DIR", "weights to MX blocks by GPTQ: a quantised checkpoint", cmd_quantize},
     {"compile", "[MODEL] -o IMAGE", "compile a checkpoint to a program image", cmd_compile},
     {"sim", "IMAGE", "run a program image or an assembly text; trace and statistics", cmd_sim},
     {"asm", "FILE", "assemble to a .mem text or a program image", cmd_asm},

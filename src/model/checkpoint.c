@@ -107,6 +107,42 @@ static enum pl_status open_tensors(struct pl_arena *a, struct pl_checkpoint *ck,
     return open_shard(a, ck, one, &ck->tensors, d);
 }
 
+/* A part of a quantised tensor: U8 [rows, width]. */
+static enum pl_status need_bytes(const struct pl_checkpoint *ck, const char *name, const char *part, uint64_t rows, uint64_t width,
+                                 const struct pl_tensor **out, struct pl_diag *d)
+{
+    char full[128];
+    snprintf(full, sizeof full, "%s.%s", name, part);
+    const struct pl_tensor *t = pl_safetensors_find(&ck->tensors, full);
+    if (!t)
+        return pl_fail(d, PL_EPARSE, "%s: tensor \"%s\" is missing", ck->dir, full);
+    if (strcmp(t->dtype_name, "U8") != 0 || t->rank != 2 || t->shape[0] != rows || t->shape[1] != width)
+        return pl_fail(d, PL_EPARSE, "%s: tensor \"%s\": expected U8 [%llu, %llu], the rows of the format in config.json", ck->dir,
+                       full, (unsigned long long)rows, (unsigned long long)width);
+    *out = t;
+    return PL_OK;
+}
+
+/* The tensor `name` of [rows, cols] from its packed elements and scales. */
+static enum pl_status need_mx(struct pl_arena *a, const struct pl_checkpoint *ck, const char *name, uint64_t rows, uint64_t cols,
+                              const struct pl_tensor **out, struct pl_diag *d)
+{
+    const struct pl_format *f = &ck->config.weight;
+    const struct pl_tensor *elements, *scales;
+    PL_TRY(need_bytes(ck, name, "mx_elements", rows, pl_format_row_bytes(f, cols), &elements, d));
+    PL_TRY(need_bytes(ck, name, "mx_scales", rows, pl_format_row_scales(f, cols), &scales, d));
+    for (uint64_t i = 0; i < scales->bytes; i++)
+        if (scales->data[i] == 255)
+            return pl_fail(d, PL_EPARSE, "%s: tensor \"%s.mx_scales\": row %llu holds the scale 255, which is NaN: a damaged file",
+                           ck->dir, name, (unsigned long long)(i / scales->shape[1]));
+    struct pl_tensor *t = PL_NEW(a, struct pl_tensor);
+    *t = (struct pl_tensor){.name = pl_arena_strdup(a, name), .dtype_name = "MX", .dtype = PL_DTYPE_MX, .rank = 2,
+                            .shape = {rows, cols}, .data = elements->data, .bytes = elements->bytes + scales->bytes,
+                            .count = rows * cols, .format = f, .scale = scales->data};
+    *out = t;
+    return PL_OK;
+}
+
 /* The tensor `name` of shape [rows, cols], or [cols] when rows is 0. */
 static enum pl_status need(struct pl_checkpoint *ck, const char *name, uint64_t rows, uint64_t cols,
                            const struct pl_tensor **out, struct pl_diag *d)
@@ -132,7 +168,14 @@ static enum pl_status need(struct pl_checkpoint *ck, const char *name, uint64_t 
     return PL_OK;
 }
 
-static enum pl_status bind_layer(struct pl_checkpoint *ck, uint32_t l, struct pl_layer_tensors *t, struct pl_diag *d)
+/* A linear layer: as need, or quantised. */
+static enum pl_status need_linear(struct pl_arena *a, struct pl_checkpoint *ck, const char *name, uint64_t rows, uint64_t cols,
+                                  const struct pl_tensor **out, struct pl_diag *d)
+{
+    return ck->config.quantised ? need_mx(a, ck, name, rows, cols, out, d) : need(ck, name, rows, cols, out, d);
+}
+
+static enum pl_status bind_layer(struct pl_arena *a, struct pl_checkpoint *ck, uint32_t l, struct pl_layer_tensors *t, struct pl_diag *d)
 {
     const struct pl_model_config *c = &ck->config;
     const uint64_t q = (uint64_t)c->n_heads * c->head_dim, kv = (uint64_t)c->n_kv_heads * c->head_dim;
@@ -154,7 +197,10 @@ static enum pl_status bind_layer(struct pl_checkpoint *ck, uint32_t l, struct pl
     for (size_t i = 0; i < PL_COUNT(want); i++) {
         char name[96];
         snprintf(name, sizeof name, "model.layers.%u.%s", l, want[i].name);
-        PL_TRY(need(ck, name, want[i].rows, want[i].cols, want[i].out, d));
+        if (want[i].rows)
+            PL_TRY(need_linear(a, ck, name, want[i].rows, want[i].cols, want[i].out, d));
+        else
+            PL_TRY(need(ck, name, 0, want[i].cols, want[i].out, d));
     }
     return PL_OK;
 }
@@ -166,10 +212,10 @@ static enum pl_status bind_all(struct pl_arena *a, struct pl_checkpoint *ck, str
     PL_TRY(need(ck, "model.norm.weight", 0, c->hidden, &ck->final_norm, d));
     ck->lm_head = ck->embed;
     if (!c->tied)
-        PL_TRY(need(ck, "lm_head.weight", c->vocab, c->hidden, &ck->lm_head, d));
+        PL_TRY(need_linear(a, ck, "lm_head.weight", c->vocab, c->hidden, &ck->lm_head, d));
     ck->layer = PL_NEW_N(a, struct pl_layer_tensors, c->n_layers);
     for (uint32_t l = 0; l < c->n_layers; l++)
-        PL_TRY(bind_layer(ck, l, &ck->layer[l], d));
+        PL_TRY(bind_layer(a, ck, l, &ck->layer[l], d));
     return PL_OK;
 }
 

@@ -136,6 +136,38 @@ static enum pl_status eos_ids(const struct pl_json_at *at, const json_t *o, stru
     return PL_OK;
 }
 
+/* What plena quantize wrote: formats, and whatever else its recipe says. */
+static enum pl_status quantization(const struct pl_json_at *at, const json_t *o, struct pl_model_config *c, struct pl_diag *d)
+{
+    json_t *q = NULL;
+    PL_TRY(pl_json_member(at, o, "plena_quantization", false, JSON_OBJECT, &q, d));
+    if (!q)
+        return PL_OK;
+    const struct pl_json_at in = {at->file, "plena_quantization"};
+    uint64_t version = 0;
+    PL_TRY(pl_json_u64(&in, q, "version", true, 0, UINT32_MAX, &version, d));
+    if (version != 1)
+        return pl_fail(d, PL_EUNSUPPORTED, "%s: plena_quantization.version %llu is not supported; supported: 1", at->file,
+                       (unsigned long long)version);
+    const struct {
+        const char *key;
+        struct pl_format *out;
+    } f[] = {{"weights", &c->weight}, {"act", &c->act}, {"kv", &c->kv}};
+    for (size_t i = 0; i < PL_COUNT(f); i++) {
+        const char *name = NULL;
+        PL_TRY(pl_json_string(&in, q, f[i].key, true, &name, d));
+        const enum pl_status s = pl_format_parse(name, f[i].out, d);
+        if (s != PL_OK)
+            return pl_fail_in(d, s, "%s: plena_quantization.%s", at->file, f[i].key);
+    }
+    if (!pl_format_has_scale(&c->weight))
+        return pl_fail(d, PL_EPARSE, "%s: plena_quantization.weights: expected an MX format", at->file);
+    c->quantised = true;
+    if (c->tied)
+        return pl_fail(d, PL_EPARSE, "%s: tie_word_embeddings: a quantised checkpoint has an lm_head of its own", at->file);
+    return PL_OK;
+}
+
 static enum pl_status read_config(const struct pl_json_at *at, const json_t *o, struct pl_model_config *c,
                                   struct pl_diag *d)
 {
@@ -153,6 +185,7 @@ static enum pl_status read_config(const struct pl_json_at *at, const json_t *o, 
         return pl_fail(d, PL_ERANGE, "%s: rope_theta: %g is outside 1..1e12", at->file, c->rope_theta);
     PL_TRY(rope_scaling(at, o, c, d));
     PL_TRY(pl_json_bool(at, o, "tie_word_embeddings", false, &c->tied, d));
+    PL_TRY(quantization(at, o, c, d));
     uint64_t bos = UINT64_MAX;
     PL_TRY(pl_json_u64(at, o, "bos_token_id", false, 0, c->vocab - 1, &bos, d));
     c->bos = bos == UINT64_MAX ? -1 : (int64_t)bos;

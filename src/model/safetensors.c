@@ -194,8 +194,30 @@ static float half_to_float(uint16_t h)
     return f;
 }
 
+/* Rows of blocks; a stretch may begin and end inside a block. */
+static void mx_to_f32(const struct pl_tensor *t, uint64_t first, size_t n, float *out)
+{
+    const struct pl_format *f = t->format;
+    const size_t cols = (size_t)t->shape[t->rank - 1], bytes = pl_format_row_bytes(f, cols), scales = pl_format_row_scales(f, cols);
+    uint32_t code[64];
+    while (n) {
+        const size_t row = (size_t)(first / cols), at = (size_t)(first % cols), left = f->block - at % f->block;
+        size_t len = n < cols - at ? n : cols - at;
+        len = len < left ? len : left;
+        pl_unpack(pl_format_bits(f), t->data + row * bytes, at, len, code);
+        pl_dequantise(f, code, t->scale + row * scales + at / f->block, len, out);
+        first += len;
+        out += len;
+        n -= len;
+    }
+}
+
 void pl_tensor_to_f32(const struct pl_tensor *t, uint64_t first, size_t n, float *out)
 {
+    if (t->dtype == PL_DTYPE_MX) {
+        mx_to_f32(t, first, n, out);
+        return;
+    }
     if (t->dtype == PL_DTYPE_F32) {
         memcpy(out, t->data + 4 * first, 4 * n);
         return;

@@ -29,7 +29,7 @@ static int32_t *head_places(const struct qmodel *q, bool query, bool split)
     return map;
 }
 
-static float *vector_weights(const struct qmodel *q, const struct pl_tensor *t, size_t rows, size_t cols)
+float *q_vector_weights(const struct qmodel *q, const struct pl_tensor *t, size_t rows, size_t cols)
 {
     const size_t w = q_width(q, cols);
     float *p = nn_alloc(rows * w, sizeof *p);
@@ -83,6 +83,14 @@ static void load_weight(const struct qmodel *q, struct qweight *w, const struct 
     }
 }
 
+void q_free_weight(struct qweight *w)
+{
+    for (unsigned g = 0; g < w->groups; g++)
+        pl_panel_free(w->panel[g]);
+    free(w->panel);
+    *w = (struct qweight){0};
+}
+
 static void make_cache(const struct qmodel *q, struct qcache *c, size_t context, size_t per_tile)
 {
     c->code = nn_alloc(context * q->kv_width, sizeof *c->code);
@@ -90,31 +98,55 @@ static void make_cache(const struct qmodel *q, struct qcache *c, size_t context,
     c->panel = nn_alloc(q->tiles * per_tile, sizeof *c->panel);
 }
 
-static void load_layers(struct qmodel *q, const struct pl_nn *nn)
+void q_set_weight(const struct qmodel *q, struct qlayer *y, enum pl_nn_weight which, const struct pl_tensor *t)
 {
     const struct pl_model_config *c = q->cfg;
-    int32_t *rope_q = head_places(q, true, true), *rope_k = head_places(q, false, true);
-    int32_t *plain_q = head_places(q, true, false), *plain_k = head_places(q, false, false);
     const size_t heads = c->n_heads * q->hs;
-    for (uint32_t l = 0; l < c->n_layers; l++) {
-        const struct pl_layer_tensors *t = &nn->ck->layer[l];
-        struct qlayer *y = &q->layer[l];
-        y->gain1 = vector_weights(q, t->input_norm, 1, c->hidden);
-        y->gain2 = vector_weights(q, t->post_norm, 1, c->hidden);
-        load_weight(q, &y->q, t->q, rope_q, heads, NULL, c->hidden);
-        load_weight(q, &y->k, t->k, rope_k, q->kv_width, NULL, c->hidden);
-        load_weight(q, &y->v, t->v, plain_k, q->kv_width, NULL, c->hidden);
-        load_weight(q, &y->o, t->o, NULL, c->hidden, plain_q, heads);
-        load_weight(q, &y->gate, t->gate, NULL, c->ffn, NULL, c->hidden);
-        load_weight(q, &y->up, t->up, NULL, c->ffn, NULL, c->hidden);
-        load_weight(q, &y->down, t->down, NULL, c->hidden, NULL, c->ffn);
-        make_cache(q, &y->kc, q->tiles * q->p.kv_tile, c->n_kv_heads);
-        make_cache(q, &y->vc, q->tiles * q->p.kv_tile, c->n_kv_heads * q->groups);
+    int32_t *places = NULL;
+    struct qweight *const all[] = {&y->q, &y->k, &y->v, &y->o, &y->gate, &y->up, &y->down}, *w = all[which];
+    q_free_weight(w);
+    switch (which) {
+    case PL_NN_W_Q:
+    case PL_NN_W_K:
+    case PL_NN_W_V:
+        places = head_places(q, which == PL_NN_W_Q, which != PL_NN_W_V);
+        load_weight(q, w, t, places, which == PL_NN_W_Q ? heads : q->kv_width, NULL, c->hidden);
+        break;
+    case PL_NN_W_O:
+        places = head_places(q, true, false);
+        load_weight(q, w, t, NULL, c->hidden, places, heads);
+        break;
+    case PL_NN_W_GATE:
+    case PL_NN_W_UP:
+        load_weight(q, w, t, NULL, c->ffn, NULL, c->hidden);
+        break;
+    case PL_NN_W_DOWN:
+        load_weight(q, w, t, NULL, c->hidden, NULL, c->ffn);
+        break;
+    default:
+        break;
     }
-    free(rope_q);
-    free(rope_k);
-    free(plain_q);
-    free(plain_k);
+    free(places);
+}
+
+void q_layer_start(const struct qmodel *q, struct qlayer *y)
+{
+    make_cache(q, &y->kc, q->tiles * q->p.kv_tile, q->cfg->n_kv_heads);
+    make_cache(q, &y->vc, q->tiles * q->p.kv_tile, q->cfg->n_kv_heads * q->groups);
+}
+
+static void load_layers(struct qmodel *q, const struct pl_nn *nn)
+{
+    for (uint32_t l = 0; l < q->n_layers; l++) {
+        const struct pl_layer_tensors *t = &nn->ck->layer[l];
+        const struct pl_tensor *const w[] = {t->q, t->k, t->v, t->o, t->gate, t->up, t->down};
+        struct qlayer *y = &q->layer[l];
+        y->gain1 = q_vector_weights(q, t->input_norm, 1, q->cfg->hidden);
+        y->gain2 = q_vector_weights(q, t->post_norm, 1, q->cfg->hidden);
+        for (size_t i = 0; i < PL_COUNT(w); i++)
+            q_set_weight(q, y, (enum pl_nn_weight)i, w[i]);
+        q_layer_start(q, y);
+    }
 }
 
 static enum pl_status make_specs(struct qmodel *q, struct pl_diag *d)
@@ -126,13 +158,13 @@ static enum pl_status make_specs(struct qmodel *q, struct pl_diag *d)
     return pl_mm_spec_init(&q->pv, &q->act, &q->kv, true, p->vec, p->mlen, p->blen, p->guard, p->acc_bits, d);
 }
 
-enum pl_status qmodel_new(const struct pl_nn *nn, const struct pl_plan *plan, struct qmodel **out, struct pl_diag *d)
+/* Everything but lm_head and the layers. */
+enum pl_status qmodel_start(const struct pl_nn *nn, const struct pl_plan *plan, struct qmodel **out, struct pl_diag *d)
 {
     const struct pl_model_config *c = nn->cfg;
     struct qmodel *q = nn_alloc(1, sizeof *q);
     q->p = *plan;
     q->cfg = c;
-    q->n_layers = c->n_layers;
     q->act = pl_format_resolve(plan->act, plan->vec);
     q->weight = pl_format_resolve(plan->weight, plan->vec);
     q->kv = pl_format_resolve(plan->kv, plan->vec);
@@ -150,20 +182,23 @@ enum pl_status qmodel_new(const struct pl_nn *nn, const struct pl_plan *plan, st
     }
     q->inv_freq = nn_alloc(c->head_dim / 2, sizeof *q->inv_freq);
     pl_rope_inv_freq(c, q->inv_freq);
-    q->embed = vector_weights(q, nn->ck->embed, c->vocab, c->hidden);
-    q->final_gain = vector_weights(q, nn->ck->final_norm, 1, c->hidden);
-    load_weight(q, &q->lm_head, nn->ck->lm_head, NULL, c->vocab, NULL, c->hidden);
-    q->layer = nn_alloc(c->n_layers, sizeof *q->layer);
-    load_layers(q, nn);
+    q->embed = q_vector_weights(q, nn->ck->embed, c->vocab, c->hidden);
+    q->final_gain = q_vector_weights(q, nn->ck->final_norm, 1, c->hidden);
     *out = q;
     return PL_OK;
 }
 
-static void free_weight(struct qweight *w)
+enum pl_status qmodel_new(const struct pl_nn *nn, const struct pl_plan *plan, struct qmodel **out, struct pl_diag *d)
 {
-    for (unsigned g = 0; g < w->groups; g++)
-        pl_panel_free(w->panel[g]);
-    free(w->panel);
+    const struct pl_model_config *c = nn->cfg;
+    struct qmodel *q;
+    PL_TRY(qmodel_start(nn, plan, &q, d));
+    load_weight(q, &q->lm_head, nn->ck->lm_head, NULL, c->vocab, NULL, c->hidden);
+    q->n_layers = c->n_layers;
+    q->layer = nn_alloc(c->n_layers, sizeof *q->layer);
+    load_layers(q, nn);
+    *out = q;
+    return PL_OK;
 }
 
 static void free_cache(struct qcache *c, size_t panels)
@@ -183,13 +218,13 @@ void qmodel_free(struct qmodel *q)
         struct qlayer *y = &q->layer[l];
         struct qweight *const w[] = {&y->q, &y->k, &y->v, &y->o, &y->gate, &y->up, &y->down};
         for (size_t i = 0; i < PL_COUNT(w); i++)
-            free_weight(w[i]);
+            q_free_weight(w[i]);
         free_cache(&y->kc, q->tiles * q->cfg->n_kv_heads);
         free_cache(&y->vc, q->tiles * q->cfg->n_kv_heads * q->groups);
         free(y->gain1);
         free(y->gain2);
     }
-    free_weight(&q->lm_head);
+    q_free_weight(&q->lm_head);
     free(q->layer);
     free(q->embed);
     free(q->final_gain);
@@ -216,7 +251,7 @@ void q_linear(const struct qmodel *q, const float *x, size_t ldx, size_t rows, c
     free(part);
 }
 
-static void rmsnorm(const struct qmodel *q, const float *x, const float *gain, float *y)
+void q_rmsnorm(const struct qmodel *q, const float *x, const float *gain, float *y)
 {
     const struct pl_minifloat v = q->p.vec;
     const size_t vlen = q->p.vlen, width = q_width(q, q->cfg->hidden);
@@ -272,42 +307,68 @@ static void swiglu(const struct qmodel *q, float *g, const float *u, size_t n)
     free(t);
 }
 
-static void layer(struct pl_nn *nn, struct qlayer *y, float *x, float *h, size_t n)
+/* Is this the site whose inputs were asked for? Then give them. */
+static bool tapped(const struct qmodel *q, const struct qtap *tap, enum pl_nn_site site, const float *x, size_t ldx, size_t rows)
 {
-    const struct qmodel *q = nn->q;
+    if (!tap || tap->site != site)
+        return false;
+    q_tap(q, site, x, ldx, rows, tap->out);
+    return true;
+}
+
+void q_attention_half(const struct qmodel *q, struct qlayer *y, float *x, float *h, uint32_t pos, size_t n, const struct qtap *tap)
+{
     const struct pl_model_config *c = q->cfg;
-    const size_t w = q_width(q, c->hidden), wq = q_width(q, c->n_heads * q->hs), wk = q_width(q, q->kv_width),
-                 wf = q_width(q, c->ffn);
+    const size_t w = q_width(q, c->hidden), wq = q_width(q, c->n_heads * q->hs), wk = q_width(q, q->kv_width);
     const double scale = 1.0 / sqrt((double)c->head_dim) / (q->p.rotate ? q->p.rotate : 1);
-    float *qr = nn_alloc(n * wq, sizeof *qr), *k = nn_alloc(n * wk, sizeof *k), *v = nn_alloc(n * wk, sizeof *v);
-    float *delta = nn_alloc(n * w, sizeof *delta), *g = nn_alloc(n * wf, sizeof *g), *u = nn_alloc(n * wf, sizeof *u);
 #pragma omp parallel for
     for (size_t i = 0; i < n; i++)
-        rmsnorm(q, x + i * w, y->gain1, h + i * w);
+        q_rmsnorm(q, x + i * w, y->gain1, h + i * w);
+    if (tapped(q, tap, PL_NN_QKV, h, w, n))
+        return;
+    float *qr = nn_alloc(n * wq, sizeof *qr), *k = nn_alloc(n * wk, sizeof *k), *v = nn_alloc(n * wk, sizeof *v);
     q_linear(q, h, w, n, &y->q, qr, wq);
     q_linear(q, h, w, n, &y->k, k, wk);
     q_linear(q, h, w, n, &y->v, v, wk);
 #pragma omp parallel for
     for (size_t i = 0; i < n; i++) {
-        rope(q, qr + i * wq, c->n_heads, nn->length + (uint32_t)i, scale);
-        rope(q, k + i * wk, c->n_kv_heads, nn->length + (uint32_t)i, 1.0);
+        rope(q, qr + i * wq, c->n_heads, pos + (uint32_t)i, scale);
+        rope(q, k + i * wk, c->n_kv_heads, pos + (uint32_t)i, 1.0);
     }
-    q_attention(q, y, nn->length, n, qr, k, v);
-    q_linear(q, qr, wq, n, &y->o, delta, w);
-    pl_vec_add(q->p.vec, x, delta, n * w, x);
+    q_attention(q, y, pos, n, qr, k, v);
+    if (!tapped(q, tap, PL_NN_O, qr, wq, n)) {
+        float *delta = nn_alloc(n * w, sizeof *delta);
+        q_linear(q, qr, wq, n, &y->o, delta, w);
+        pl_vec_add(q->p.vec, x, delta, n * w, x);
+        free(delta);
+    }
+    free(qr);
+    free(k);
+    free(v);
+}
+
+void q_mlp_half(const struct qmodel *q, struct qlayer *y, float *x, float *h, size_t n, const struct qtap *tap)
+{
+    const size_t w = q_width(q, q->cfg->hidden), wf = q_width(q, q->cfg->ffn);
 #pragma omp parallel for
     for (size_t i = 0; i < n; i++)
-        rmsnorm(q, x + i * w, y->gain2, h + i * w);
+        q_rmsnorm(q, x + i * w, y->gain2, h + i * w);
+    if (tapped(q, tap, PL_NN_GATE_UP, h, w, n))
+        return;
+    float *g = nn_alloc(n * wf, sizeof *g), *u = nn_alloc(n * wf, sizeof *u);
     q_linear(q, h, w, n, &y->gate, g, wf);
     q_linear(q, h, w, n, &y->up, u, wf);
 #pragma omp parallel for
     for (size_t i = 0; i < n; i++)
         swiglu(q, g + i * wf, u + i * wf, wf);
-    q_linear(q, g, wf, n, &y->down, delta, w);
-    pl_vec_add(q->p.vec, x, delta, n * w, x);
-    float *const all[] = {qr, k, v, delta, g, u};
-    for (size_t i = 0; i < PL_COUNT(all); i++)
-        free(all[i]);
+    if (!tapped(q, tap, PL_NN_DOWN, g, wf, n)) {
+        float *delta = nn_alloc(n * w, sizeof *delta);
+        q_linear(q, g, wf, n, &y->down, delta, w);
+        pl_vec_add(q->p.vec, x, delta, n * w, x);
+        free(delta);
+    }
+    free(g);
+    free(u);
 }
 
 void qmodel_forward(struct pl_nn *nn, const uint32_t *ids, size_t n, bool last_only, float *logits)
@@ -317,11 +378,13 @@ void qmodel_forward(struct pl_nn *nn, const uint32_t *ids, size_t n, bool last_o
     float *x = nn_alloc(n * w, sizeof *x), *h = nn_alloc(n * w, sizeof *h);
     for (size_t i = 0; i < n; i++)
         memcpy(x + i * w, q->embed + ids[i] * w, w * sizeof *x);
-    for (uint32_t l = 0; l < q->n_layers; l++)
-        layer(nn, &nn->q->layer[l], x, h, n);
+    for (uint32_t l = 0; l < q->n_layers; l++) {
+        q_attention_half(q, &nn->q->layer[l], x, h, nn->length, n, NULL);
+        q_mlp_half(q, &nn->q->layer[l], x, h, n, NULL);
+    }
     const size_t first = last_only ? n - 1 : 0;
     for (size_t i = first; i < n; i++)
-        rmsnorm(q, x + i * w, q->final_gain, h + i * w);
+        q_rmsnorm(q, x + i * w, q->final_gain, h + i * w);
     q_linear(q, h + first * w, w, n - first, &q->lm_head, logits, q->cfg->vocab);
     free(x);
     free(h);

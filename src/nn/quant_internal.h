@@ -34,6 +34,25 @@ struct qmodel {
     double *inv_freq;
 };
 
+enum pl_status qmodel_start(const struct pl_nn *nn, const struct pl_plan *plan, struct qmodel **out, struct pl_diag *d);
+float *q_vector_weights(const struct qmodel *q, const struct pl_tensor *t, size_t rows, size_t cols);
+void q_layer_start(const struct qmodel *q, struct qlayer *y); /* empty caches */
+/* Quantise a matrix into its panels, its rows or columns at their heads' lanes; what was there goes. */
+void q_set_weight(const struct qmodel *q, struct qlayer *y, enum pl_nn_weight which, const struct pl_tensor *t);
+void q_free_weight(struct qweight *w);
+void q_rmsnorm(const struct qmodel *q, const float *x, const float *gain, float *y);
+
+struct qtap { /* stop a layer at the inputs of one site */
+    enum pl_nn_site site;
+    float *out;
+};
+/* stream.c: rows of a site's inputs as the array takes them, heads without their pads */
+void q_tap(const struct qmodel *q, enum pl_nn_site site, const float *x, size_t ldx, size_t rows, float *out);
+/* The halves of a layer for n tokens in state x, attention's at pos..; h is scratch of x's size. Stopped at a tap they leave
+ * x alone. */
+void q_attention_half(const struct qmodel *q, struct qlayer *y, float *x, float *h, uint32_t pos, size_t n, const struct qtap *tap);
+void q_mlp_half(const struct qmodel *q, struct qlayer *y, float *x, float *h, size_t n, const struct qtap *tap);
+
 size_t q_width(const struct qmodel *q, size_t cols); /* rounded up to PITCH */
 /* y[rows][ldy] = Linear(x[rows][ldx], w), plan.k_tiles at a time */
 void q_linear(const struct qmodel *q, const float *x, size_t ldx, size_t rows, const struct qweight *w, float *y,

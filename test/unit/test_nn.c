@@ -453,10 +453,82 @@ TEST(test_errors)
     close_model(&m);
 }
 
+/* ---- one layer at a time: the states end where pl_nn_forward's do ---- */
+static void check_stream(const char *dir, const struct formats *f)
+{
+    enum { N = 70 };
+    struct model m;
+    open_model(&m, dir);
+    const struct pl_model_config *c = &m.ck->config;
+    const struct pl_plan p = plan_of(&m, f);
+    const uint32_t vocab = c->vocab;
+    uint32_t ids[N];
+    float *want = calloc(N * vocab, sizeof *want), *got = calloc(N * vocab, sizeof *got), *in = calloc(N * c->hidden, sizeof *in);
+    random_ids(ids, N, vocab);
+    struct pl_nn *nn = executor(&m, PL_NN_QUANT, f, N);
+    OK(pl_nn_forward(nn, ids, N, false, want, &d));
+    pl_nn_free(nn);
+
+    struct pl_nn_stream *s;
+    OK(pl_nn_stream_new(m.ck, &p, N, &s, &d));
+    float *x = calloc(N * pl_nn_stream_width(s), sizeof *x), *seen = calloc(N * (size_t)c->ffn, sizeof *seen);
+    pl_nn_stream_embed(s, ids, N, x);
+    for (uint32_t l = 0; l < c->n_layers; l++) {
+        const struct pl_layer_tensors *t = &m.ck->layer[l];
+        const struct pl_tensor *const w[] = {t->q, t->k, t->v, t->o, t->gate, t->up, t->down};
+        pl_nn_stream_layer(s, l);
+        for (unsigned i = 0; i < PL_COUNT(w); i++)
+            pl_nn_stream_set(s, (enum pl_nn_weight)i, w[i]);
+        pl_nn_stream_inputs(s, x, N, PL_NN_O, seen); /* looking changes nothing */
+        pl_nn_stream_attend(s, x, N);
+        pl_nn_stream_inputs(s, x, N, PL_NN_DOWN, seen);
+        pl_nn_stream_mlp(s, x, N);
+    }
+    pl_nn_stream_inputs(s, x, N, PL_NN_HEAD, in);
+
+    struct pl_mm_spec spec;
+    const struct pl_format act = pl_format_resolve(p.act, p.vec), weight = pl_format_resolve(p.weight, p.vec);
+    OK(pl_mm_spec_init(&spec, &act, &weight, false, p.vec, p.mlen, p.blen, p.guard, p.acc_bits, &d));
+    const size_t lanes = pl_round_up(c->hidden, p.mlen);
+    struct pl_panel *left = pl_panel_new(&spec, false, N, lanes), *right = pl_panel_new(&spec, true, vocab, lanes);
+    float *row = calloc(lanes, sizeof *row);
+    uint32_t *code = calloc(lanes, sizeof *code);
+    uint8_t *scale = calloc(lanes, 1);
+    for (size_t i = 0; i < N; i++) {
+        memcpy(row, in + i * c->hidden, c->hidden * sizeof *row);
+        pl_panel_set_left(&spec, left, i, 0, lanes, row, NULL);
+    }
+    for (size_t j = 0; j < vocab; j++) {
+        pl_tensor_to_f32(m.ck->lm_head, j * c->hidden, c->hidden, row);
+        pl_quantise(&weight, row, NULL, c->hidden, code, scale);
+        pl_panel_set_right(&spec, right, j, 0, c->hidden, code, scale);
+    }
+    pl_mm_product(&spec, left, N, right, vocab, got, vocab);
+    assert_memory_equal(got, want, N * vocab * sizeof *want);
+    pl_panel_free(left);
+    pl_panel_free(right);
+    pl_nn_stream_free(s);
+    float *const all[] = {want, got, in, x, seen, row};
+    for (size_t i = 0; i < PL_COUNT(all); i++)
+        free(all[i]);
+    free(code);
+    free(scale);
+    close_model(&m);
+}
+
+TEST(test_stream)
+{
+    (void)state;
+    check_stream(source_path("examples/agent-0.8m"), &(struct formats){"small", "mxint4:16", "mxint4:16", "mxint4:16"});
+    check_stream(source_path("examples/agent-0.8m"), &(struct formats){"medium", "mxfp4_e2m1:32", "none", "none"});
+    if (shared_path("models/stories260k"))
+        check_stream(shared_path("models/stories260k"), &(struct formats){"small", "mxint4:32", "mxint8:16", "mxint4:16"});
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_float_against_double), cmocka_unit_test(test_prefill_is_decode),
+        cmocka_unit_test(test_float_against_double), cmocka_unit_test(test_stream), cmocka_unit_test(test_prefill_is_decode),
 #ifdef _OPENMP
         cmocka_unit_test(test_threads_change_nothing),
 #endif
