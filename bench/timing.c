@@ -10,7 +10,7 @@
 #include "plena/comp.h"
 #include "plena/host.h"
 
-enum { CONTEXT = 98304, POSITION = 90 * 1024, PREFILL = 32768, MANY_STEPS = 4 };
+enum { CONTEXT = 98304, POSITION = 90 * 1024, PREFILL = 32768, MANY_STEPS = 10 /* at least 10^8 instructions */ };
 
 /* config.json of meta-llama/Llama-3.3-70B-Instruct. */
 static const struct pl_model_config llama_70b = {
