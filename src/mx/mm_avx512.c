@@ -4,6 +4,6 @@
 
 #define SUFFIX avx512
 #if defined(__x86_64__)
-#define TARGET __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,prefer-vector-width=512")))
+#define TARGET __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl" MM_WIDTH_512)))
 #include "mm_kernel.inc.h"
 #endif

@@ -4,6 +4,12 @@
 #define MM_INTERNAL_H
 #include "mx_internal.h"
 
+#if defined(__clang__)
+#define MM_WIDTH_512 "" /* clang would ignore a target attribute with what it does not know */
+#else
+#define MM_WIDTH_512 ",prefer-vector-width=512"
+#endif
+
 enum { LANES = 16 }; /* results a kernel works on at a time: columns */
 enum mm_kind { MM_WIDE, MM_NARROW, MM_BYTES, MM_KINDS };
 
