@@ -16,7 +16,7 @@ enum {
     NODES = 4096,          /* at most */
     CHUNK = 4 << 20,       /* bytes asked of the system at once */
     CHUNKS = 24,           /* at most; then all is forgotten */
-    CREDIT = 1000,         /* segments recorded without a replay; then the memo rests for PAUSE checkpoints, and longer each time */
+    CREDIT = 600,          /* segments recorded without a replay; then the memo rests for PAUSE checkpoints, and longer each time */
     PAUSE = 8192,
     SEGMENT = 256          /* accesses of a channel in a segment */
 };
