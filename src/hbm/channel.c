@@ -214,7 +214,7 @@ static bool forwarded(struct pl_hbm *h, struct hbm_channel *c, unsigned i)
             h->stats.accesses[0]++;
             h->stats.forwarded++;
             if (h->recording)
-                hbm_record_done(h, e->item, e->seen + h->latency[0]);
+                hbm_record_column(h, e->item, false, e->seen);
             hbm_finish(h, e->slot, e->seen + h->latency[0]);
             return true;
         }
@@ -420,7 +420,7 @@ static inline void do_col(struct pl_hbm *h, struct hbm_channel *c, unsigned b, u
     if (!(c->hit[dir] >> b & 1))
         review(h, c, b);
     if (h->recording)
-        hbm_record_done(h, item, t + h->latency[dir]);
+        hbm_record_column(h, item, dir, t);
     hbm_finish(h, slot, t + h->latency[dir]);
 }
 

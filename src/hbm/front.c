@@ -434,6 +434,8 @@ size_t pl_hbm_advance(struct pl_hbm *h, uint64_t until, struct pl_hbm_done *done
         if (h->replaying && front_time(h) != h->front_at)
             hbm_memo_stop(h);
         const uint64_t next = next_event(h);
+        if (h->replaying)
+            hbm_memo_tell(h, next);
         const uint64_t known = next > HBM_NEVER - h->least_latency ? HBM_NEVER : next + h->least_latency - 1;
         n += deliver(h, known < until ? known : until, done + n, max - n);
         const bool over = next > until || next == HBM_NEVER;

@@ -139,7 +139,8 @@ struct hbm_slot {
 /* What happens from a node of the memo on; distances beyond 16 bits stand at their limit. */
 struct hbm_record {
     uint64_t *access;   /* relative to base, times two, plus write */
-    uint16_t *t, *done; /* of accesses; of those in the queues at the begin, then of accesses: 0 while it is not done */
+    uint16_t *t;        /* of accesses: when each is handed out */
+    uint16_t *cmd;      /* of those in the queues at the begin, then of accesses: (time of the column command + 1) * 2 + write; 0: none yet */
     uint32_t n, n_flight, cap;
     uint64_t time, base;
 };
@@ -213,6 +214,8 @@ bool hbm_memo_match(struct pl_hbm *h, uint64_t access, bool write, uint64_t hori
 /* All accesses of a segment at once, if they are of one piece of request `slot` and nothing else can happen up to its end. */
 bool hbm_memo_rush(struct pl_hbm *h, uint32_t slot, uint64_t until);
 void hbm_memo_take(struct pl_hbm *h, uint32_t slot); /* it is handed out, for request `slot` */
+/* Everything before t is as recorded: tell what is completed by commands up to then. */
+void hbm_memo_tell(struct pl_hbm *h, uint64_t t);
 /* A time before which nothing is handed out, if `access` is the next. */
 uint64_t hbm_memo_next(const struct pl_hbm *h, uint64_t access, bool write);
 /* Something from outside: stop recording; stop replaying, with the channels where stepping would have brought them. */
@@ -236,7 +239,12 @@ static inline void hbm_finish(struct pl_hbm *h, uint32_t slot, uint64_t time)
     if (!--s->left)
         hbm_complete(h, slot);
 }
-/* While recording: an access is handed out; one of those or of the queues is done. */
+/* While recording: an access is handed out; the column command of one goes (a forwarded read: would go) at t. */
+enum { HBM_RECORD_CYC = 32766 }; /* a segment is shorter */
+static inline uint16_t hbm_record_time(const struct pl_hbm *h, uint64_t t)
+{
+    return (uint16_t)(t - h->rec.time < HBM_RECORD_CYC ? t - h->rec.time : HBM_RECORD_CYC);
+}
 static inline void hbm_record_accepted(struct pl_hbm *h, uint64_t access, bool write, uint64_t t)
 {
     struct hbm_record *r = &h->rec;
@@ -245,11 +253,11 @@ static inline void hbm_record_accepted(struct pl_hbm *h, uint64_t access, bool w
         return;
     }
     r->access[r->n] = (access - r->base) << 1 | write;
-    r->done[r->n_flight + r->n] = 0;
-    r->t[r->n++] = (uint16_t)(t - r->time < UINT16_MAX ? t - r->time : UINT16_MAX);
+    r->cmd[r->n_flight + r->n] = 0;
+    r->t[r->n++] = hbm_record_time(h, t);
 }
-static inline void hbm_record_done(struct pl_hbm *h, uint32_t item, uint64_t time)
+static inline void hbm_record_column(struct pl_hbm *h, uint32_t item, bool write, uint64_t t)
 {
-    h->rec.done[item] = (uint16_t)(time - h->rec.time < UINT16_MAX ? time - h->rec.time : UINT16_MAX);
+    h->rec.cmd[item] = (uint16_t)((hbm_record_time(h, t) + 1) << 1 | write);
 }
 #endif

@@ -1,9 +1,9 @@
 /* memo.c - segments of a stream that were stepped once are replayed from memory, access by access.
  *
  * A node is a state of all channels, as an image (image.c), taken when an access at the begin of a segment is handed out. Behind it its edge
- * tells what followed: the accesses handed out until the next node, when, when each was done, the statistics, the commands. What
- * happens is a function of the image and of these accesses, so as long as the same accesses come, none waiting for its request, the
- * edge is what stepping would do. The channels stand still meanwhile; if another access comes, or somebody looks, they are loaded from
+ * tells what followed: the accesses handed out until the next node, when, the column commands, the statistics. What
+ * happens up to a time is a function of the image and of the accesses up to then, so as long as the same accesses come, none waiting
+ * for its request, the edge is what stepping would do; completions are told once no access can come before their command. The channels stand still meanwhile; if another access comes, or somebody looks, they are loaded from
  * the image and take the accesses so far (hbm_memo_stop). Rows are relative, so a stream meets its states again in other rows. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
@@ -16,9 +16,8 @@ enum {
     NODES = 4096,          /* at most */
     CHUNK = 4 << 20,       /* bytes asked of the system at once */
     CHUNKS = 24,           /* at most; then all is forgotten */
-    CREDIT = 1000,         /* segments recorded without a replay; then the memo rests for PAUSE checkpoints, and longer each time */
+    CREDIT = 600,          /* segments recorded without a replay; then the memo rests for PAUSE checkpoints, and longer each time */
     PAUSE = 8192,
-    MAX_AHEAD = 2000,      /* clocks from hand-out to completion: completions are told at the hand-out and must fit the ring */
     SEGMENT = 256          /* accesses of a channel in a segment */
 };
 
@@ -27,9 +26,11 @@ struct edge {
     uint64_t *access;         /* [n]: relative, times two, plus write; NULL: they follow each other from `first` on */
     uint64_t first;           /* as those */
     uint16_t *t;              /* [n + 1]: when it is handed out; the last: when the access of `to` is */
-    uint16_t *done;           /* [n_flight + n]: when; 0: not in this segment */
-    /* for a run: accesses done, and when the last is; the front end at the end, and how long it waited after the first */
-    uint32_t n_done, last_done, front, fraction;
+    uint32_t n_col;           /* column commands, in order of time; (time + 1) * 2 + write */
+    uint32_t *item;           /* [n_col]: those in the queues at the begin, then the accesses */
+    uint16_t *when;           /* [n_col] */
+    /* for a run: when the last is done; the front end at the end, and how long it waited after the first */
+    uint32_t last_done, front, fraction;
     uint64_t waited;
     uint32_t *flight;         /* of `to`: in its order, numbers in this edge */
     uint32_t *busy;           /* data clocks, by channel */
@@ -53,10 +54,12 @@ struct hbm_memo {
     struct hbm_image image;
     uint32_t at;               /* node recorded or replayed from */
     uint64_t time, base;       /* of it; base: its first access, less its column */
-    uint32_t next;             /* access of the edge, while replaying */
+    uint32_t next, told;       /* access and column command of the edge, while replaying */
     uint32_t *slot, *slot_to;  /* of the accesses of the edge being replayed */
     /* recording, but for h->rec */
     uint32_t *busy;
+    uint32_t *sorted, *count; /* column commands by time */
+    uint16_t *when;
     struct pl_hbm_cmd *cmd;
     size_t n_cmd, cap_cmd;
     struct pl_hbm_stats from;
@@ -120,7 +123,10 @@ void hbm_memo_free(struct pl_hbm *h)
     free(m->cmd);
     free(h->rec.access);
     free(h->rec.t);
-    free(h->rec.done);
+    free(h->rec.cmd);
+    free(m->sorted);
+    free(m->count);
+    free(m->when);
     free(m);
     h->memo = NULL;
     h->recording = h->replaying = false;
@@ -159,9 +165,12 @@ void hbm_memo_new(struct pl_hbm *h)
     h->rec.access = malloc(sizeof(uint64_t) * h->rec.cap);
     m->busy = malloc(sizeof(uint32_t) * h->n_ch);
     h->rec.t = malloc(sizeof(uint16_t) * (h->rec.cap + 1));
-    h->rec.done = malloc(sizeof(uint16_t) * (flight + h->rec.cap));
+    h->rec.cmd = malloc(sizeof(uint16_t) * (flight + h->rec.cap));
+    m->sorted = malloc(sizeof(uint32_t) * (flight + h->rec.cap));
+    m->when = malloc(sizeof(uint16_t) * (flight + h->rec.cap));
+    m->count = malloc(sizeof(uint32_t) * (HBM_RECORD_CYC + 2));
     if (!m->image.w || !m->image.slot || !m->image.item || !m->slot || !m->slot_to || !m->busy_from || !h->rec.access || !h->rec.t ||
-        !h->rec.done || !m->busy)
+        !h->rec.cmd || !m->busy || !m->sorted || !m->when || !m->count)
         hbm_memo_free(h);
 }
 
@@ -174,7 +183,7 @@ static void begin_record(struct pl_hbm *h)
     r->n_flight = h->next_item = m->node[m->at].n_flight;
     r->time = m->time;
     r->base = m->base;
-    memset(r->done, 0, sizeof *r->done * r->n_flight);
+    memset(r->cmd, 0, sizeof *r->cmd * r->n_flight);
     m->n_cmd = 0;
     m->credit -= m->credit > 0;
     m->from = h->stats;
@@ -222,15 +231,32 @@ static void sub_stats(struct pl_hbm_stats *to, const struct pl_hbm_stats *x)
         to->lost_cyc[l] -= x->lost_cyc[l];
 }
 
-/* Every distance fits, and no completion lies so far ahead that a replay could not tell it at the hand-out. */
-static bool is_short(const struct hbm_record *r)
+/* The column commands in order of time, from the record. False: some distance does not fit. */
+static bool sort_columns(struct hbm_memo *m, const struct hbm_record *r, struct edge *e)
 {
-    bool fits = r->n && r->t[r->n - 1] < UINT16_MAX;
-    for (uint32_t i = 0; i < r->n_flight; i++)
-        fits &= r->done[i] < MAX_AHEAD;
-    for (uint32_t i = 0; i < r->n; i++)
-        fits &= r->done[r->n_flight + i] < r->t[i] + MAX_AHEAD && r->done[r->n_flight + i] < UINT16_MAX;
-    return fits;
+    const uint32_t n = r->n_flight + r->n;
+    uint32_t last = 0, at = 0;
+    for (uint32_t i = 0; i < n; i++)
+        last = r->cmd[i] > last ? r->cmd[i] : last;
+    last >>= 1;
+    if (!r->n || r->t[r->n - 1] == HBM_RECORD_CYC || last > HBM_RECORD_CYC)
+        return false;
+    memset(m->count, 0, sizeof *m->count * (last + 1));
+    for (uint32_t i = 0; i < n; i++)
+        m->count[r->cmd[i] >> 1]++;
+    e->n_col = n - m->count[0];
+    for (uint32_t t = 1; t <= last; t++) {
+        const uint32_t here = m->count[t];
+        m->count[t] = at;
+        at += here;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        if (r->cmd[i]) {
+            const uint32_t to = m->count[r->cmd[i] >> 1]++;
+            m->sorted[to] = i;
+            m->when[to] = r->cmd[i];
+        }
+    return true;
 }
 
 /* All accesses follow each other, in one direction: no list of them is needed, and hbm_memo_rush may take them together. */
@@ -242,12 +268,17 @@ static bool is_run(const struct hbm_record *r, uint64_t to)
     return !off && to == (r->access[0] >> 1) + r->n;
 }
 
+/* When the data of column command i of the edge are at the requester, relative as it. */
+static inline uint64_t done_at(const struct pl_hbm *h, uint16_t when)
+{
+    return (uint64_t)(when >> 1) - 1 + h->latency[when & 1];
+}
+
 static void describe_run(const struct pl_hbm *h, struct edge *e)
 {
-    const uint16_t *done = h->rec.done + e->n_flight;
-    for (uint32_t i = 0; i < e->n; i++) {
-        e->n_done += done[i] != 0;
-        e->last_done = done[i] > e->last_done ? done[i] : e->last_done;
+    for (uint32_t i = 0; i < e->n_col; i++) {
+        const uint64_t t = done_at(h, h->memo->when[i]);
+        e->last_done = t > e->last_done ? (uint32_t)t : e->last_done;
     }
     e->front = (uint32_t)(h->front_at - h->memo->time);
     e->fraction = (uint32_t)h->front_fraction;
@@ -261,7 +292,7 @@ static void end_record(struct pl_hbm *h, uint32_t to, uint64_t access, uint64_t 
     struct hbm_record *r = &h->rec;
     struct edge e = {.n = r->n, .n_flight = r->n_flight, .to = to, .last_access = access - m->base, .n_cmd = m->n_cmd};
     h->recording = false;
-    if (t - m->time >= UINT16_MAX || h->front_at < m->time || !is_short(r))
+    if (t - m->time >= HBM_RECORD_CYC || h->front_at < m->time || !sort_columns(m, r, &e))
         return;
     r->t[r->n] = (uint16_t)(t - m->time);
     e.first = r->access[0];
@@ -273,11 +304,12 @@ static void end_record(struct pl_hbm *h, uint32_t to, uint64_t access, uint64_t 
         m->busy[i] = (uint32_t)(h->ch[i].busy - m->busy_from[i]);
     e.access = run ? NULL : copy_of(m, r->access, sizeof *r->access * r->n);
     e.t = copy_of(m, r->t, sizeof *r->t * (r->n + 1));
-    e.done = copy_of(m, r->done, sizeof *r->done * (r->n_flight + r->n));
+    e.item = copy_of(m, m->sorted, sizeof *m->sorted * e.n_col);
+    e.when = copy_of(m, m->when, sizeof *m->when * e.n_col);
     e.flight = copy_of(m, m->image.item, sizeof *m->image.item * m->image.n_flight);
     e.cmd = copy_of(m, m->cmd, sizeof *m->cmd * m->n_cmd);
     e.busy = copy_of(m, m->busy, sizeof *m->busy * h->n_ch);
-    if ((run || e.access) && e.t && e.done && e.flight && e.cmd && e.busy)
+    if ((run || e.access) && e.t && e.item && e.when && e.flight && e.cmd && e.busy)
         m->node[m->at].edge = copy_of(m, &e, sizeof e);
 }
 
@@ -312,18 +344,6 @@ static uint32_t find_node(struct hbm_memo *m)
     m->node[m->n_node] = (struct node){.hash = hash, .w = w, .n = g->n, .n_flight = g->n_flight};
     m->table[i] = (uint16_t)++m->n_node;
     return m->n_node - 1;
-}
-
-/* The replay of the edge of node m->at begins: what it completes of the queues is told now. m->slot holds their slots. */
-static void begin_replay(struct pl_hbm *h)
-{
-    struct hbm_memo *m = h->memo;
-    const struct edge *e = m->node[m->at].edge;
-    for (uint32_t i = 0; i < e->n_flight; i++)
-        if (e->done[i])
-            hbm_finish(h, m->slot[i], m->time + e->done[i]);
-    m->next = 0;
-    h->replaying = true;
 }
 
 /* Most column commands since the last time hit open rows: this is a stream, and may come again. */
@@ -386,7 +406,8 @@ void hbm_memo_checkpoint(struct pl_hbm *h, uint64_t access, bool write, uint64_t
         return;
     }
     memcpy(m->slot, g->slot, sizeof *g->slot * g->n_flight);
-    begin_replay(h);
+    m->next = m->told = 0;
+    h->replaying = true;
 }
 
 /* ---- replaying ---- */
@@ -402,11 +423,15 @@ uint64_t hbm_memo_next(const struct pl_hbm *h, uint64_t access, bool write)
 void hbm_memo_take(struct pl_hbm *h, uint32_t slot)
 {
     struct hbm_memo *m = h->memo;
+    m->slot[m->node[m->at].edge->n_flight + m->next++] = slot;
+}
+
+void hbm_memo_tell(struct pl_hbm *h, uint64_t t)
+{
+    struct hbm_memo *m = h->memo;
     const struct edge *e = m->node[m->at].edge;
-    const uint32_t item = e->n_flight + m->next++;
-    m->slot[item] = slot;
-    if (e->done[item])
-        hbm_finish(h, slot, m->time + e->done[item]);
+    for (; m->told < e->n_col && m->time + (e->when[m->told] >> 1) <= t; m->told++)
+        hbm_finish(h, m->slot[e->item[m->told]], m->time + done_at(h, e->when[m->told]));
 }
 
 /* Load node m->at; m->slot holds the slots of its accesses. */
@@ -426,6 +451,7 @@ static void cross(struct pl_hbm *h, uint64_t access)
 {
     struct hbm_memo *m = h->memo;
     struct edge *e = m->node[m->at].edge;
+    hbm_memo_tell(h, HBM_NEVER);
     add_stats(&h->stats, &e->stats);
     for (uint32_t i = 0; i < h->n_ch; i++)
         h->ch[i].busy += e->busy[i];
@@ -444,9 +470,8 @@ static void cross(struct pl_hbm *h, uint64_t access)
     m->time += e->t[e->n];
     m->base = access >> h->row_shift << h->row_shift;
     m->at = e->to;
-    if (m->node[m->at].edge) {
-        begin_replay(h);
-    } else {
+    m->next = m->told = 0;
+    if (!m->node[m->at].edge) {
         load(h);
         begin_record(h);
     }
@@ -456,14 +481,12 @@ bool hbm_memo_match(struct pl_hbm *h, uint64_t access, bool write, uint64_t hori
 {
     struct hbm_memo *m = h->memo;
     const struct edge *e = m->node[m->at].edge;
-    const uint64_t a = access - m->base;
-    *t = m->time + e->t[m->next];
-    if (m->next < e->n)
-        return nth(e, m->next) == (a << 1 | write);
     const struct node *n = &m->node[e->to];
-    if (e->last_access != a || (n->w[n->n - 1] & 1) != write)
+    const uint64_t a = access - m->base;
+    if (m->next < e->n ? nth(e, m->next) != (a << 1 | write) : e->last_access != a || (n->w[n->n - 1] & 1) != write)
         return false;
-    if (*t <= horizon)
+    *t = m->time + e->t[m->next];
+    if (m->next == e->n && *t <= horizon)
         cross(h, access);
     return true;
 }
@@ -473,7 +496,7 @@ bool hbm_memo_rush(struct pl_hbm *h, uint32_t slot, uint64_t until)
     struct hbm_memo *m = h->memo;
     const struct edge *e = m->node[m->at].edge;
     struct hbm_slot *s = &h->slot[slot];
-    if (m->next || e->access || s->end - s->access <= e->n || m->time + e->t[e->n] > until)
+    if (m->next || m->told || e->access || s->end - s->access <= e->n || m->time + e->t[e->n] > until)
         return false;
     uint32_t other = 0;
     for (uint32_t i = 0; i < e->n_flight; i++)
@@ -484,13 +507,14 @@ bool hbm_memo_rush(struct pl_hbm *h, uint32_t slot, uint64_t until)
         m->slot[e->n_flight + i] = slot;
     const uint64_t last = m->time + e->last_done;
     s->last = s->last > last ? s->last : last;
-    s->left -= e->n_done;
+    s->left -= e->n_col;
     s->access += e->n;
     h->stats.blocked_cyc += e->waited + (m->time - h->front_at);
     h->stats.bytes[s->write] += (uint64_t)e->n * h->access_bytes;
     h->front_at = m->time + e->front;
     h->front_fraction = e->fraction;
     m->next = e->n;
+    m->told = e->n_col;
     return true;
 }
 
@@ -500,8 +524,8 @@ static void step(struct pl_hbm *h)
     struct hbm_memo *m = h->memo;
     struct node *n = &m->node[m->at];
     struct edge *e = n->edge;
-    for (uint32_t i = 0; i < e->n_flight + m->next; i++)
-        m->slot[i] = e->done[i] ? HBM_FINISHED : m->slot[i];
+    for (uint32_t i = 0; i < m->told; i++)
+        m->slot[e->item[i]] = HBM_FINISHED;
     load(h);
     for (uint32_t i = 0; i < m->next; i++) {
         const uint64_t access = (nth(e, i) >> 1) + m->base, loc = hbm_locate(&h->map, access);
