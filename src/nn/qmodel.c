@@ -316,6 +316,15 @@ static bool tapped(const struct qmodel *q, const struct qtap *tap, enum pl_nn_si
     return true;
 }
 
+/* x = x + Linear(in): the end of both halves of a layer. */
+static void add_linear(const struct qmodel *q, const float *in, size_t w_in, size_t n, const struct qweight *y, float *x, size_t w)
+{
+    float *delta = nn_alloc(n * w, sizeof *delta);
+    q_linear(q, in, w_in, n, y, delta, w);
+    pl_vec_add(q->p.vec, x, delta, n * w, x);
+    free(delta);
+}
+
 void q_attention_half(const struct qmodel *q, struct qlayer *y, float *x, float *h, uint32_t pos, size_t n, const struct qtap *tap)
 {
     const struct pl_model_config *c = q->cfg;
@@ -336,12 +345,8 @@ void q_attention_half(const struct qmodel *q, struct qlayer *y, float *x, float 
         rope(q, k + i * wk, c->n_kv_heads, pos + (uint32_t)i, 1.0);
     }
     q_attention(q, y, pos, n, qr, k, v);
-    if (!tapped(q, tap, PL_NN_O, qr, wq, n)) {
-        float *delta = nn_alloc(n * w, sizeof *delta);
-        q_linear(q, qr, wq, n, &y->o, delta, w);
-        pl_vec_add(q->p.vec, x, delta, n * w, x);
-        free(delta);
-    }
+    if (!tapped(q, tap, PL_NN_O, qr, wq, n))
+        add_linear(q, qr, wq, n, &y->o, x, w);
     free(qr);
     free(k);
     free(v);
@@ -361,12 +366,8 @@ void q_mlp_half(const struct qmodel *q, struct qlayer *y, float *x, float *h, si
 #pragma omp parallel for
     for (size_t i = 0; i < n; i++)
         swiglu(q, g + i * wf, u + i * wf, wf);
-    if (!tapped(q, tap, PL_NN_DOWN, g, wf, n)) {
-        float *delta = nn_alloc(n * w, sizeof *delta);
-        q_linear(q, g, wf, n, &y->down, delta, w);
-        pl_vec_add(q->p.vec, x, delta, n * w, x);
-        free(delta);
-    }
+    if (!tapped(q, tap, PL_NN_DOWN, g, wf, n))
+        add_linear(q, g, wf, n, &y->down, x, w);
     free(g);
     free(u);
 }
