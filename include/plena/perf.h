@@ -8,6 +8,11 @@
 #include "plena/arch.h"
 #include "plena/model.h"
 
+/* The models of the paper's tables by name: "llama-3.1-8b", "llama-3.3-70b", "gpt-oss-20b", "qwen3-32b". Sizes and layer
+ * kinds alone; no tokenizer ids, no rope scaling. */
+const char *pl_perf_known_name(size_t index); /* NULL at the end */
+bool pl_perf_known(const char *name, struct pl_model_config *out);
+
 /* ---- parameters by class ---- */
 #define PL_PERF_CLASS_LIST(X)                                            \
     X(EMBED, "embedding", "token table")                                 \

@@ -6,6 +6,15 @@
 
 #include "perf.h"
 
+enum pl_status perf_model(struct job *j, const char *model, struct pl_model_config *out)
+{
+    if (model && pl_perf_known(model, out))
+        return PL_OK;
+    PL_TRY(job_config(j, model));
+    *out = j->ck->config;
+    return PL_OK;
+}
+
 static void constants_table(struct pl_buf *out)
 {
     struct pl_perf_constant c;
@@ -40,7 +49,7 @@ static void memory_table(const struct perf_cmd *c, const struct pl_perf_footprin
     double count[PL_PERF_CLASSES];
     struct pl_arena a;
     struct pl_table t;
-    const struct pl_model_config *m = &c->j.ck->config;
+    const struct pl_model_config *m = &c->model;
     pl_arena_init(&a);
     pl_perf_params(m, 0, m->n_layers, count);
     if (m->tied)
@@ -61,7 +70,7 @@ static void traffic_table(const struct perf_cmd *c, struct pl_buf *out)
     struct pl_perf_traffic d, p;
     struct pl_arena a;
     struct pl_table t;
-    const struct pl_model_config *m = &c->j.ck->config;
+    const struct pl_model_config *m = &c->model;
     const double prompt = (double)c->prompt, bandwidth = c->j.arch.hbm_bandwidth * c->j.arch.clock_hz;
     pl_perf_decode_traffic(m, &c->store, &c->split, c->batch, prompt, &d);
     pl_perf_prefill_traffic(m, &c->store, &c->split, c->batch, prompt, (double)c->chunk, &p);
@@ -127,7 +136,7 @@ static json_t *traffic_json(const struct pl_perf_traffic *t)
 static json_t *memory_json(const struct perf_cmd *c, const struct pl_perf_footprint *f, uint64_t largest)
 {
     struct pl_perf_traffic d, p;
-    const struct pl_model_config *m = &c->j.ck->config;
+    const struct pl_model_config *m = &c->model;
     json_t *w = json_object();
     for (unsigned k = 0; k < PL_PERF_CLASSES; k++)
         json_object_set_new(w, pl_perf_class_name(k), json_real(f->weight[k]));
@@ -141,7 +150,7 @@ static json_t *memory_json(const struct perf_cmd *c, const struct pl_perf_footpr
 /* Refused when a shard does not fit. */
 static enum pl_status memory(struct perf_cmd *c, json_t *o, struct pl_buf *out)
 {
-    const struct pl_model_config *m = &c->j.ck->config;
+    const struct pl_model_config *m = &c->model;
     const double capacity = (double)c->j.arch.hbm_bytes;
     struct pl_perf_footprint f;
     uint64_t largest;
@@ -172,7 +181,7 @@ static enum pl_status report(struct perf_cmd *c, const char *model)
         fit_table(&b);
     else if (c->area)
         o ? (void)json_object_set_new(o, "area_um2", area_json(c)) : area_table(c, &b);
-    else if ((s = job_config(&c->j, model)) == PL_OK) {
+    else if ((s = perf_model(&c->j, model, &c->model)) == PL_OK) {
         c->store = pl_perf_store_of(&c->j.arch, !c->no_scales);
         s = memory(c, o, &b);
     }

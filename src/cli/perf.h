@@ -20,6 +20,9 @@ struct perf_cmd {
     struct pl_perf_split split;
     struct pl_link link;
     struct pl_perf_store store;
+    struct pl_model_config model;
     double batch, tokens;
 };
+/* A model of the paper's tables by name, a checkpoint folder, an example, or a config.json. */
+enum pl_status perf_model(struct job *j, const char *model, struct pl_model_config *out);
 #endif

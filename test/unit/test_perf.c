@@ -66,6 +66,36 @@ TEST(test_published_sizes)
     }
 }
 
+/* The models that the tables know are those of the public files. */
+TEST(test_known_models)
+{
+    (void)state;
+    struct pl_model_config have, file;
+    assert_false(pl_perf_known("llama-4", &have));
+    for (size_t i = 0; pl_perf_known_name(i); i++) {
+        double a[PL_PERF_CLASSES], b[PL_PERF_CLASSES];
+        char name[128];
+        assert_true(pl_perf_known(pl_perf_known_name(i), &have));
+        snprintf(name, sizeof name, "models/configs/%s.json", pl_perf_known_name(i));
+        const char *path = shared_path(name);
+        if (!path)
+            continue;
+        OK(pl_model_config_load(path, &file, &d));
+        pl_perf_params(&have, 0, have.n_layers, a);
+        pl_perf_params(&file, 0, file.n_layers, b);
+        for (unsigned c = 0; c < PL_PERF_CLASSES; c++)
+            assert_true(a[c] == b[c]);
+        assert_true(pl_perf_kv_elements(&have, 0, have.n_layers, 5000) == pl_perf_kv_elements(&file, 0, file.n_layers, 5000));
+        assert_memory_equal(have.windowed, file.windowed, sizeof have.windowed);
+        assert_memory_equal(have.sparse, file.sparse, sizeof have.sparse);
+        assert_int_equal(have.tied, file.tied);
+        assert_int_equal(have.max_position, file.max_position);
+        assert_int_equal(have.moe.experts, file.moe.experts);
+        assert_int_equal(have.moe.top_k, file.moe.top_k);
+        assert_int_equal(have.family, file.family);
+    }
+}
+
 /* Table X of the paper: scales ignored, one table of 128256 x 8192, GiB. */
 TEST(test_paper_convention)
 {
@@ -258,7 +288,7 @@ TEST(test_baseline_files)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parameters),     cmocka_unit_test(test_published_sizes), cmocka_unit_test(test_paper_convention),
+        cmocka_unit_test(test_parameters),     cmocka_unit_test(test_published_sizes), cmocka_unit_test(test_known_models), cmocka_unit_test(test_paper_convention),
         cmocka_unit_test(test_bits_of_formats), cmocka_unit_test(test_splits_divide),   cmocka_unit_test(test_impossible_splits),
         cmocka_unit_test(test_largest_batch),  cmocka_unit_test(test_traffic),         cmocka_unit_test(test_collectives),
         cmocka_unit_test(test_rooflines),      cmocka_unit_test(test_baseline_files),
