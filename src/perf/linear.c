@@ -1,0 +1,67 @@
+/* linear.c - cycles of a linear layer: weight tiles stream in under the products of those before. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+
+#include "pass.h"
+
+enum { MOST_UNROLLED = 8, SET_INSNS = 16 /* asking for a set, moving on to it */ };
+
+/* Instructions of a column of BLEN results over `tiles` K tiles, without the end of the loop over columns. */
+static double column_insns(const struct pass *p, double tiles, double slices)
+{
+    const double b = add_cost(p->tile);
+    if (tiles <= MOST_UNROLLED)
+        return tiles + (tiles - 1) * (b + 1) + 2;
+    return 2 + 1 + tiles * (1 + b + 1) + tiles / slices + 2;
+}
+
+/* Results leave for HBM and the greedy choice is made: behind every chunk of the head. */
+static void logits(struct pass *p)
+{
+    struct board *b = &p->b;
+    const double segs = p->pitch / p->arch->vlen;
+    board_ints(b, 6);
+    board_wait(b, b->ready[P_MM] - 1); /* a store starts when its row is there; the front end goes on */
+    board_ints(b, 3 * segs + 8);
+    for (double s = 0; s < fmin(segs, 8); s++) {
+        board_op(b, PL_OPC_VMOVE, P_ROW, P_MM, P_NONE);
+        board_op(b, PL_OPC_VMAX, 7, P_ROW, 7);
+        board_ints(b, 3);
+    }
+    board_wait(b, b->ready[7]); /* the index */
+    board_ints(b, 3);
+}
+
+void pass_linear(struct pass *p, const struct linear *l)
+{
+    struct board *b = &p->b;
+    const double mlen = p->arch->mlen, blen = p->arch->blen, slices = p->heads.token_tiles;
+    const double k_tiles = ceil(l->k / p->pitch) * slices, most = fmin(k_tiles, p->plan.k_tiles), groups = ceil(k_tiles / most);
+    const double chunks = ceil(l->n / p->pitch), blocks = ceil(l->rows / blen);
+    const double start = b->now, bytes = l->weights * l->k * p->weight_bits / 8;
+    const double data = board_load(b, p->asked, bytes), set_cyc = bytes / p->arch->hbm_bandwidth / (chunks * slices * groups);
+    p->asked = start;
+    const double columns = (slices == 1 && groups == 1 ? ceil(l->n / blen) : chunks * slices * mlen / blen) * blocks;
+    board_ints(b, 8);
+    for (double g = 0; g < groups; g++) {
+        const double tiles = g + 1 < groups ? most : k_tiles - g * most, sets = chunks * slices;
+        const double each = SET_INSNS + (blocks > 1 ? 3 * blocks : 0);
+        const double insns = column_insns(p, tiles, slices);
+        /* Asking for sets is hidden where the array is the slower side. */
+        const double idle = fmax(0, tiles * blen - insns - 2) * columns / sets;
+        board_columns(b, columns, tiles, insns, tiles <= 1, P_NONE);
+        board_slots(b, sets * fmax(0, each - fmax(idle, blen)));
+        if (g > 0)
+            board_slots(b, chunks * l->rows * p->pitch / p->arch->vlen * 4 + chunks * (b->lat[PL_OPC_MM].result_cyc + b->lat[PL_OPC_MM_WO].result_cyc));
+        if (l->head)
+            for (double c = 0; c < 1; c++) {
+                const double before = b->now;
+                logits(p);
+                board_slots(b, (chunks - 1) * (b->now - before));
+            }
+    }
+    /* The last set is there, then it is worked through. */
+    const double tail = fmin(b->now - start, (b->now - start) / (chunks * slices * groups));
+    board_wait(b, data - set_cyc * 0 + tail);
+    p->out->fixed_bytes += bytes;
+}
