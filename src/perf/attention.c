@@ -69,8 +69,11 @@ static void softmax_seg(struct board *b, const void *ctx)
     }
     for (unsigned i = 0; s->step == SEG_EXP && i < n; i++)
         board_op(b, PL_OPC_VEXP, S_ROW + i, S_ROW + i, P_NONE);
-    if (s->f->p->pitch > s->f->p->arch->vlen)
-        board_ints(b, n + (s->step == SEG_MAX && s->f->mask));
+    if (s->f->p->pitch <= s->f->p->arch->vlen)
+        return;
+    for (unsigned i = 0; i < n; i++)
+        b->ready[S_ROW + i] = 0; /* another vector row */
+    board_ints(b, n + (s->step == SEG_MAX && s->f->mask));
 }
 
 static void softmax_block(struct board *b, const void *ctx)
@@ -107,8 +110,8 @@ static void softmax_loop(struct board *b, const void *ctx)
 static void softmax(struct flash *f, double rows)
 {
     struct board *b = &f->p->b;
-    for (unsigned i = 0; i < ROWS_AT_ONCE; i++)
-        b->ready[S_ROW + i] = b->ready[P_MM];
+    for (unsigned i = 0; i < ROWS_AT_ONCE; i++) /* of several blocks of rows, the first is there long ago */
+        b->ready[S_ROW + i] = rows > f->p->arch->blen ? 0 : b->ready[P_MM];
     board_ints(b, 8);
     f->n = rows < ROWS_AT_ONCE ? (unsigned)rows : ROWS_AT_ONCE;
     if (rows > ROWS_AT_ONCE)
@@ -123,13 +126,19 @@ static void softmax(struct flash *f, double rows)
 }
 
 /* ---- products ---- */
+/* Instructions between two loops over columns that pass under the last product of the first. */
+static double array_rest(const struct pass *p)
+{
+    return fmax(0, p->arch->blen - 5.0);
+}
+
 static void scores(struct flash *f, double blocks)
 {
     struct pass *p = f->p;
     const double spans = p->heads.spans, columns = p->arch->mlen / p->arch->blen, tiles = p->heads.token_tiles;
     const double insns = spans + (spans - 1) * (add_cost(p->tile) + 1) + (spans > 1) * 2 + 2;
-    board_ints(&p->b, 3);
-    board_slots(&p->b, (blocks > 1 ? 3 : 0) * blocks + tiles * blocks * 3);
+    board_ints(&p->b, li_cost((double)p->rows.q.base) + li_cost((double)p->rows.score.base) + 3);
+    board_slots(&p->b, fmax(0, (blocks > 1 ? 3 : 0) + tiles * 3 - array_rest(p)) * blocks);
     board_columns(&p->b, blocks * tiles * columns, spans, insns, columns > 1, P_NONE);
 }
 
@@ -139,12 +148,10 @@ static void values(struct flash *f, double heads)
     const double hs = p->plan.head_slot, width = fmin(hs, p->arch->mlen), columns = width / p->arch->blen;
     const double tiles = p->heads.token_tiles, spans = p->heads.spans, blocks = ceil(p->rows.att_alloc / (double)p->arch->blen);
     const double insns = tiles + (tiles > 1) * 2 + (tiles - 1) * (1 + add_cost(spans * p->tile)) + 2;
-    board_ints(&p->b, 4 + (heads > 1));
-    /* Starting a head's columns passes under the array where that is the slower side. */
-    const double start = heads * (blocks * (spans * 4 + 3) + (heads > 1 ? 4 : 0));
-    const double idle = heads * blocks * spans * columns * fmax(0, tiles * p->arch->blen - insns - 2);
+    board_ints(&p->b, li_cost((double)p->rows.score.base) + add_cost((double)p->rows.pv.base) + 3 + (heads > 1) * 2);
+    const double start = (heads * blocks * spans - 1) * fmax(0, 4 + (blocks > 1 ? 3 : 0) + (heads > 1 ? 4 : 0) - array_rest(p));
     board_columns(&p->b, heads * blocks * spans * columns, tiles, insns, columns > 1, S_ROW);
-    board_slots(&p->b, fmax(0, start - idle));
+    board_slots(&p->b, start + (heads > 1 ? 4 : 0));
 }
 
 /* ---- o = o a + P V ---- */

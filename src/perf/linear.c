@@ -4,7 +4,7 @@
 
 #include "pass.h"
 
-enum { MOST_UNROLLED = 8, SET_INSNS = 16 /* asking for a set, moving on to it */ };
+enum { MOST_UNROLLED = 8, SET_INSNS = 13 /* asking for a set, moving on to it */ };
 
 /* Instructions of a column of BLEN results over `tiles` K tiles, without the end of the loop over columns. */
 static double column_insns(const struct pass *p, double tiles, double slices)
@@ -20,9 +20,7 @@ static void logits(struct pass *p)
 {
     struct board *b = &p->b;
     const double segs = p->pitch / p->arch->vlen;
-    board_ints(b, 6);
-    board_wait(b, b->ready[P_MM] - 1); /* a store starts when its row is there; the front end goes on */
-    board_ints(b, 3 * segs + 8);
+    board_ints(b, 14 + 3 * segs); /* the stores wait in their queue */
     for (double s = 0; s < fmin(segs, 8); s++) {
         board_op(b, PL_OPC_VMOVE, P_ROW, P_MM, P_NONE);
         board_op(b, PL_OPC_VMAX, 7, P_ROW, 7);
@@ -45,20 +43,19 @@ void pass_linear(struct pass *p, const struct linear *l)
     board_ints(b, 8);
     for (double g = 0; g < groups; g++) {
         const double tiles = g + 1 < groups ? most : k_tiles - g * most, sets = chunks * slices;
-        const double each = SET_INSNS + (blocks > 1 ? 3 * blocks : 0);
-        const double insns = column_insns(p, tiles, slices);
-        /* Asking for sets is hidden where the array is the slower side. */
-        const double idle = fmax(0, tiles * blen - insns - 2) * columns / sets;
+        const double insns = column_insns(p, tiles, slices), each = SET_INSNS + 3 * __builtin_popcount((unsigned)tiles);
         board_columns(b, columns, tiles, insns, tiles <= 1, P_NONE);
-        board_slots(b, sets * fmax(0, each - fmax(idle, blen)));
+        if (l->head) { /* each chunk drains the array, so that nothing passes under it */
+            const double busy = b->matrix_free;
+            logits(p);
+            board_slots(b, (chunks - 1) * (b->now - busy + each));
+            continue;
+        }
+        /* The front end moves on to the next set, or block of rows, under the last product alone. */
+        const double rest = fmax(0, blen - 5);
+        board_slots(b, sets * fmax(0, each - rest) + sets * (blocks - 1) * fmax(0, 4 - rest));
         if (g > 0)
             board_slots(b, chunks * l->rows * p->pitch / p->arch->vlen * 4 + chunks * (b->lat[PL_OPC_MM].result_cyc + b->lat[PL_OPC_MM_WO].result_cyc));
-        if (l->head)
-            for (double c = 0; c < 1; c++) {
-                const double before = b->now;
-                logits(p);
-                board_slots(b, (chunks - 1) * (b->now - before));
-            }
     }
     /* The last set is there, then it is worked through. */
     const double tail = fmin(b->now - start, (b->now - start) / (chunks * slices * groups));

@@ -18,7 +18,8 @@ struct pass {
     double asked;        /* when the weights of the next linear layer can be asked for */
     double began;        /* of the operator at hand */
 };
-/* Instructions of rd = rs + delta: large or negative ones need a register. */
+/* Instructions of rd = value; of rd = rs + delta, where large or negative ones need a register. */
+double li_cost(double value);
 double add_cost(double delta);
 double segs_of(const struct pass *p, double cols); /* vector rows of `cols` lanes, whole chunks */
 

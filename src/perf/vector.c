@@ -6,9 +6,14 @@
 
 enum { X = P_ROW, Y, TMP, T1, T2 };
 
+double li_cost(double value)
+{
+    return value < 1 << 18 || !((uint64_t)value & 0xfff) ? 1 : 2;
+}
+
 double add_cost(double delta)
 {
-    return delta >= 0 && delta < 1 << 18 ? 1 : 2;
+    return delta >= 0 && delta < 1 << 18 ? 1 : 1 + li_cost(fabs(delta));
 }
 
 double segs_of(const struct pass *p, double cols)
@@ -74,7 +79,10 @@ static void norm_row(struct board *b, const void *ctx)
 
 void pass_gains(struct pass *p)
 {
-    board_ints(&p->b, 2 * (4 * segs_of(p, p->m->hidden) + 4));
+    const double loads = 2 * segs_of(p, p->m->hidden), queue = p->arch->outstanding;
+    board_ints(&p->b, 4 * loads + 8);
+    /* Beyond the queue, one load enters as another ends. */
+    board_slots(&p->b, fmax(0, loads - queue) * fmax(0, p->arch->hbm_latency / queue - 4));
 }
 
 void pass_norm(struct pass *p, double rows)
@@ -147,10 +155,10 @@ void pass_rope(struct pass *p, double rows, double cols, bool packed)
 }
 
 /* ---- residual, SwiGLU ---- */
-/* When the first chunk of the array's last result is there: of several chunks, long ago. */
+/* When the first chunk of the array's last result is there: of several chunks or blocks of rows, long ago. */
 static double last_chunk(const struct pass *p, double cols)
 {
-    return cols > p->pitch ? 0 : p->b.ready[P_MM];
+    return cols > p->pitch || p->rows.live > p->arch->blen ? 0 : p->b.ready[P_MM];
 }
 
 static void add_seg(struct board *b, const struct pass *p)
