@@ -243,9 +243,7 @@ static void kv_tile(struct flash *f)
 {
     struct pass *p = f->p;
     if (!p->rows.spread) {
-        one_head(f, 1);
-        if (f->heads > 1)
-            one_head(f, f->heads - 1); /* like the second */
+        one_head(f, f->heads);
         return;
     }
     const double rows = f->kv_heads * f->group_rows;
@@ -313,10 +311,12 @@ static void kv_group(struct pass *p, double kv_heads, double times)
     const double late = fmax(0, 2 * bytes / p->arch->hbm_bandwidth - sum);
     for (unsigned op = 0; op < PL_PERF_OPS; op++)
         add_op(p, (enum pl_perf_op)op, 0, times * (f.cyc[op] + (op == PL_PERF_OP_QK ? late : 0)));
-    for (unsigned op = 0; op < PL_PERF_OPS; op++)
-        f.cyc[op] = 0;
-    f.mask = true;
-    kv_tile(&f);
+    if (!f.mask) { /* of one token, the last tile alone has tokens that it must not see */
+        for (unsigned op = 0; op < PL_PERF_OPS; op++)
+            f.cyc[op] = 0;
+        f.mask = true;
+        kv_tile(&f);
+    }
     for (unsigned op = 0; op < PL_PERF_OPS; op++)
         add_op(p, (enum pl_perf_op)op, times * (f.cyc[op] + (op == PL_PERF_OP_QK ? wait : 0)), 0);
     const struct scaling s = {&f, head_segs(p), p->rows.att_live, true};
@@ -330,7 +330,7 @@ static void unpack(struct pass *p)
 {
     const struct pl_map_rows *r = &p->rows;
     const double vlen = p->arch->vlen, step = fmin(r->pack, vlen), chunks = r->o.rows / (double)r->pack_chunk * fmax(1, r->pack / p->pitch);
-    const double pieces = p->pitch / step, shifted = pieces - p->pitch / vlen, wait = p->b.lat[PL_OPC_VMOVE].result_cyc - 1;
+    const double pieces = p->pitch / step, shifted = pieces - p->pitch / vlen, wait = p->b.result[PL_OPC_VMOVE] - 1;
     board_ints(&p->b, 4);
     board_slots(&p->b, chunks * (1 + pieces * 3 + shifted * (1 + wait) + p->pitch / vlen + 3));
 }

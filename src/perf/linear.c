@@ -55,7 +55,7 @@ void pass_linear(struct pass *p, const struct linear *l)
         const double rest = fmax(0, blen - 5);
         board_slots(b, sets * fmax(0, each - rest) + sets * (blocks - 1) * fmax(0, 4 - rest));
         if (g > 0)
-            board_slots(b, chunks * l->rows * p->pitch / p->arch->vlen * 4 + chunks * (b->lat[PL_OPC_MM].result_cyc + b->lat[PL_OPC_MM_WO].result_cyc));
+            board_slots(b, chunks * l->rows * p->pitch / p->arch->vlen * 4 + chunks * (b->result[PL_OPC_MM] + b->result[PL_OPC_MM_WO]));
     }
     /* The last set is there, then it is worked through. */
     const double tail = fmin(b->now - start, (b->now - start) / (chunks * slices * groups));

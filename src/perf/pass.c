@@ -4,6 +4,8 @@
 
 #include <math.h>
 
+static const double LONG_AGO = 1e12; /* cycles */
+
 const char *pl_perf_op_name(enum pl_perf_op op)
 {
     static const char *const name[] = {
@@ -87,17 +89,19 @@ static void layer(struct pass *p, bool sparse)
     pass_note(p, PL_PERF_OP_RESIDUAL, 1);
 }
 
-/* A layer behind another one like it: the first is thrown away. Then `times` of them into the pass. */
+/* `times` layers of a kind into the pass. */
 static void layers(struct pass *p, bool sparse, double times, double windowed)
 {
-    struct pl_perf_pass *const sum = p->out, one = {.rows = 0};
-    struct pl_perf_pass l = one;
+    struct pl_perf_pass *const sum = p->out;
+    struct pl_perf_pass l = {.rows = 0};
     if (times <= 0)
         return;
     p->out = &l;
+    p->asked = p->b.bus_free = p->b.now - LONG_AGO;
+    const double begin = p->b.now;
     layer(p, sparse);
-    l = one;
-    layer(p, sparse);
+    /* Its first weights came under the layer before. Where HBM is the slower side, they are waited for. */
+    l.op[PL_PERF_OP_Q].fixed_cyc += fmax(0, l.fixed_bytes / p->arch->hbm_bandwidth - (p->b.now - begin));
     p->out = sum;
     /* A window covers so many KV tiles at most, wherever it begins. */
     const double in_window = p->m->window ? ceil(p->m->window / (double)p->plan.kv_tile) : 0;

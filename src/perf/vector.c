@@ -148,7 +148,7 @@ void pass_rope(struct pass *p, double rows, double cols, bool packed)
     struct board *b = &p->b;
     const struct rope_rows r = {p, cols, packed};
     unsigned group = p->plan.rotate ? pl_log2(p->plan.rotate) : 0;
-    b->lat[PL_OPC_VHADAMARD] = pl_arch_latency(p->arch, PL_OPC_VHADAMARD, group);
+    b->result[PL_OPC_VHADAMARD] = pl_arch_latency(p->arch, PL_OPC_VHADAMARD, group).result_cyc;
     b->ready[X] = b->ready[Y] = 0; /* v was multiplied last */
     board_ints(b, 8);
     board_repeat(b, rows, rope_row, &r);
