@@ -6,6 +6,7 @@
 #include "plena/perf.h"
 #include "plena/perf_cost.h"
 #include "plena/perf_system.h"
+#include "plena/perf_time.h"
 #include "plena/report.h"
 
 #define GIB 1073741824.0
@@ -14,7 +15,7 @@ struct perf_cmd {
     struct job j;
     uint64_t batch_asked, prompt, output, chunk, degree[5], link_gbs, link_ns;
     const char *link_kind, *corner_name;
-    bool no_scales, area, constants, fit;
+    bool no_scales, time, area, constants, fit;
     /* resolved */
     enum pl_perf_corner corner;
     struct pl_perf_split split;

@@ -335,7 +335,7 @@ static void unpack(struct pass *p)
     board_slots(&p->b, chunks * (1 + pieces * 3 + shifted * (1 + wait) + p->pitch / vlen + 3));
 }
 
-void pass_attention(struct pass *p, double layers)
+void pass_attention(struct pass *p)
 {
     const struct pl_map_rows *r = &p->rows;
     const double K = p->m->n_kv_heads, per_group = fmin(K, p->heads.per_group), whole = floor(K / per_group), rest = K - whole * per_group;
@@ -348,5 +348,4 @@ void pass_attention(struct pass *p, double layers)
         unpack(p);
         add_op(p, PL_PERF_OP_UNPACK, take(p), 0);
     }
-    (void)layers;
 }

@@ -36,7 +36,7 @@ void pass_linear(struct pass *p, const struct linear *l)
     const double mlen = p->arch->mlen, blen = p->arch->blen, slices = p->heads.token_tiles;
     const double k_tiles = ceil(l->k / p->pitch) * slices, most = fmin(k_tiles, p->plan.k_tiles), groups = ceil(k_tiles / most);
     const double chunks = ceil(l->n / p->pitch), blocks = ceil(l->rows / blen);
-    const double start = b->now, bytes = l->weights * l->k * p->weight_bits / 8;
+    const double start = b->now, bytes = l->n * l->k * p->weight_bits / 8;
     const double data = board_load(b, p->asked, bytes), set_cyc = bytes / p->arch->hbm_bandwidth / (chunks * slices * groups);
     p->asked = start;
     const double columns = (slices == 1 && groups == 1 ? ceil(l->n / blen) : chunks * slices * mlen / blen) * blocks;

@@ -22,31 +22,77 @@ void pass_note(struct pass *p, enum pl_perf_op op, double times)
     p->began = p->b.now;
 }
 
-static void linear(struct pass *p, enum pl_perf_op op, double rows, double k, double n, double weights, double pack)
+static void linear(struct pass *p, enum pl_perf_op op, double rows, double k, double n)
 {
-    pass_linear(p, &(struct linear){.rows = rows, .k = k, .n = n, .weights = weights, .pack = pack});
+    pass_linear(p, &(struct linear){.rows = rows, .k = k, .n = n});
     pass_note(p, op, 1);
+}
+
+/* Queries, keys and values of MLA: through their ranks, then every head's query against the latent. */
+static void latent_projections(struct pass *p)
+{
+    const struct pl_model_config *m = p->full;
+    const struct pl_mla *a = &m->mla;
+    const double live = p->rows.live, heads = m->n_heads, q = heads * m->head_dim, latent = a->kv_rank + a->rope;
+    if (a->q_rank) {
+        linear(p, PL_PERF_OP_Q, live, m->hidden, a->q_rank);
+        linear(p, PL_PERF_OP_Q, live, a->q_rank, q);
+    } else {
+        linear(p, PL_PERF_OP_Q, live, m->hidden, q);
+    }
+    pass_linear(p, &(struct linear){.rows = live, .k = a->nope, .n = a->kv_rank});
+    pass_note(p, PL_PERF_OP_Q, heads);
+    p->out->fixed_bytes += (heads - 1) * p->weight_bits / 8 * a->nope * a->kv_rank;
+    linear(p, PL_PERF_OP_K, live, m->hidden, latent);
+}
+
+static void projections(struct pass *p)
+{
+    const struct pl_model_config *m = p->m;
+    const double live = p->rows.live, q = (double)m->n_heads * p->plan.head_slot, kv = (double)m->n_kv_heads * p->plan.head_slot;
+    if (p->full->mla.kv_rank) {
+        latent_projections(p);
+        return;
+    }
+    linear(p, PL_PERF_OP_Q, live, m->hidden, q);
+    linear(p, PL_PERF_OP_K, live, m->hidden, kv);
+    linear(p, PL_PERF_OP_V, live, m->hidden, kv);
+    if (p->full->qkv_bias) {
+        pass_add(p, q);
+        pass_note(p, PL_PERF_OP_Q, 1);
+        pass_add(p, 2 * kv);
+        pass_note(p, PL_PERF_OP_K, 1);
+    }
+    if (p->full->qk_norm) {
+        pass_norm(p, live * (m->n_heads + m->n_kv_heads), p->plan.head_slot);
+        pass_note(p, PL_PERF_OP_NORM, 1);
+    }
 }
 
 static void attention_block(struct pass *p)
 {
     const struct pl_model_config *m = p->m;
     const struct pl_map_rows *r = &p->rows;
-    const double q = (double)m->n_heads * p->plan.head_slot, kv = (double)m->n_kv_heads * p->plan.head_slot;
     pass_gains(p);
-    pass_norm(p, r->live);
+    pass_norm(p, r->live, m->hidden);
     pass_note(p, PL_PERF_OP_NORM, 1);
-    linear(p, PL_PERF_OP_Q, r->live, m->hidden, q, q, r->pack);
-    linear(p, PL_PERF_OP_K, r->live, m->hidden, kv, kv, 0);
-    linear(p, PL_PERF_OP_V, r->live, m->hidden, kv, kv, 0);
+    projections(p);
     pass_rope(p, r->att_live, r->q.cols, r->pack != 0);
     pass_rope(p, r->live, r->k.cols, false);
     pass_note(p, PL_PERF_OP_ROPE, 1);
     pass_store(p);
     pass_note(p, PL_PERF_OP_STORE, 1);
-    pass_attention(p, 1);
-    linear(p, PL_PERF_OP_O, r->live, r->heads.cols, m->hidden, m->hidden, 0);
-    pass_residual(p);
+    pass_attention(p);
+    if (p->full->mla.kv_rank) { /* values come out of the latent */
+        const struct pl_mla *a = &p->full->mla;
+        pass_linear(p, &(struct linear){.rows = r->live, .k = a->kv_rank, .n = a->v});
+        pass_note(p, PL_PERF_OP_O, m->n_heads);
+        p->out->fixed_bytes += (m->n_heads - 1.0) * p->weight_bits / 8 * a->kv_rank * a->v;
+        linear(p, PL_PERF_OP_O, r->live, (double)m->n_heads * a->v, m->hidden);
+    } else {
+        linear(p, PL_PERF_OP_O, r->live, r->heads.cols, m->hidden);
+    }
+    pass_add(p, m->hidden);
     pass_note(p, PL_PERF_OP_RESIDUAL, 1);
 }
 
@@ -54,13 +100,13 @@ static void mlp(struct pass *p, double rows, double ffn, double times)
 {
     const struct pl_model_config *m = p->m;
     const double hidden = m->hidden, before = p->out->fixed_bytes;
-    pass_linear(p, &(struct linear){.rows = rows, .k = hidden, .n = ffn, .weights = ffn});
+    pass_linear(p, &(struct linear){.rows = rows, .k = hidden, .n = ffn});
     pass_note(p, PL_PERF_OP_GATE, times);
-    pass_linear(p, &(struct linear){.rows = rows, .k = hidden, .n = ffn, .weights = ffn});
+    pass_linear(p, &(struct linear){.rows = rows, .k = hidden, .n = ffn});
     pass_note(p, PL_PERF_OP_UP, times);
-    pass_glu(p);
+    pass_glu(p, rows, ffn);
     pass_note(p, PL_PERF_OP_GLU, times);
-    pass_linear(p, &(struct linear){.rows = rows, .k = ffn, .n = hidden, .weights = hidden});
+    pass_linear(p, &(struct linear){.rows = rows, .k = ffn, .n = hidden});
     pass_note(p, PL_PERF_OP_DOWN, times);
     p->out->fixed_bytes += (times - 1) * (p->out->fixed_bytes - before);
 }
@@ -68,9 +114,9 @@ static void mlp(struct pass *p, double rows, double ffn, double times)
 /* Experts that some token of the pass chose, each with its share of the tokens; then those all tokens pass. */
 static void experts(struct pass *p)
 {
-    const struct pl_model_config *m = p->m;
+    const struct pl_model_config *m = p->full;
     const double live = p->rows.live, chosen = pl_perf_distinct_experts(m, live), share = ceil(live * m->moe.top_k / fmax(1, chosen));
-    linear(p, PL_PERF_OP_ROUTE, live, m->hidden, m->moe.experts, m->moe.experts, 0);
+    linear(p, PL_PERF_OP_ROUTE, live, m->hidden, m->moe.experts);
     mlp(p, share, m->moe.ffn, chosen);
     if (m->moe.shared)
         mlp(p, live, (double)m->moe.ffn * m->moe.shared, 1);
@@ -79,13 +125,13 @@ static void experts(struct pass *p)
 static void layer(struct pass *p, bool sparse)
 {
     attention_block(p);
-    pass_norm(p, p->rows.live);
+    pass_norm(p, p->rows.live, p->m->hidden);
     pass_note(p, PL_PERF_OP_NORM, 1);
     if (sparse)
         experts(p);
     else
         mlp(p, p->rows.live, p->m->ffn, 1);
-    pass_residual(p);
+    pass_add(p, p->m->hidden);
     pass_note(p, PL_PERF_OP_RESIDUAL, 1);
 }
 
@@ -104,7 +150,7 @@ static void layers(struct pass *p, bool sparse, double times, double windowed)
     l.op[PL_PERF_OP_Q].fixed_cyc += fmax(0, l.fixed_bytes / p->arch->hbm_bandwidth - (p->b.now - begin));
     p->out = sum;
     /* A window covers so many KV tiles at most, wherever it begins. */
-    const double in_window = p->m->window ? ceil(p->m->window / (double)p->plan.kv_tile) : 0;
+    const double in_window = p->full->window ? ceil(p->full->window / (double)p->plan.kv_tile) : 0;
     for (unsigned op = 0; op < PL_PERF_OPS; op++) {
         sum->op[op].fixed_cyc += times * l.op[op].fixed_cyc + windowed * in_window * l.op[op].tile_cyc;
         sum->op[op].tile_cyc += (times - windowed) * l.op[op].tile_cyc;
@@ -122,15 +168,32 @@ static void finish(struct pass *p)
     }
 }
 
+/* What map lays out today: rows of heads and of a dense MLP. Keys of MLA are one head, its latent; the widest MLP counts. */
+static void plain(const struct pl_model_config *m, struct pl_model_config *out)
+{
+    const uint32_t shared = m->moe.ffn * (m->moe.shared ? m->moe.shared : 1);
+    *out = (struct pl_model_config){.vocab = m->vocab, .hidden = m->hidden, .ffn = m->ffn, .n_layers = m->n_layers, .n_heads = m->n_heads,
+                                    .n_kv_heads = m->n_kv_heads, .head_dim = m->head_dim, .max_position = m->max_position,
+                                    .rms_eps = m->rms_eps, .rope_theta = m->rope_theta, .rope = {.attention = 1, .softmax = 1}};
+    if (m->mla.kv_rank) {
+        out->n_kv_heads = 1;
+        out->head_dim = m->mla.kv_rank + m->mla.rope;
+    }
+    if (m->moe.experts && shared > out->ffn)
+        out->ffn = shared;
+}
+
 enum pl_status pl_perf_pass(const struct pl_arch *arch, const struct pl_model_config *m, uint32_t rows, struct pl_perf_pass *out,
                             struct pl_diag *d)
 {
-    struct pass p = {.arch = arch, .m = m, .out = out};
+    struct pl_model_config laid_out;
+    struct pass p = {.arch = arch, .m = &laid_out, .full = m, .out = out};
+    plain(m, &laid_out);
     double kind[2][2] = {{0}}; /* layers: sparse, windowed */
     *out = (struct pl_perf_pass){0};
-    PL_TRY(pl_map_plan(arch, m, NULL, NULL, NULL, &p.plan, d));
-    PL_TRY(pl_map_fit_rows(arch, m, &p.plan, rows, &p.rows, d));
-    p.heads = pl_map_heads(m, &p.plan);
+    PL_TRY(pl_map_plan(arch, &laid_out, NULL, NULL, NULL, &p.plan, d));
+    PL_TRY(pl_map_fit_rows(arch, &laid_out, &p.plan, rows, &p.rows, d));
+    p.heads = pl_map_heads(&laid_out, &p.plan);
     p.pitch = pl_arch_pitch(arch);
     p.tile = (double)arch->mlen * arch->mlen;
     const struct pl_format w = pl_format_resolve(p.plan.weight, p.plan.vec);
@@ -145,9 +208,9 @@ enum pl_status pl_perf_pass(const struct pl_arch *arch, const struct pl_model_co
     for (unsigned s = 0; s < 2; s++)
         layers(&p, s, kind[s][0] + kind[s][1], kind[s][1]);
     p.began = p.b.now;
-    pass_norm(&p, 1);
+    pass_norm(&p, 1, m->hidden);
     pass_note(&p, PL_PERF_OP_NORM, 1);
-    pass_linear(&p, &(struct linear){.rows = 1, .k = m->hidden, .n = m->vocab, .weights = m->vocab, .head = true});
+    pass_linear(&p, &(struct linear){.rows = 1, .k = m->hidden, .n = m->vocab, .head = true});
     pass_note(&p, PL_PERF_OP_LM_HEAD, 1);
     finish(&p);
     return PL_OK;

@@ -8,7 +8,8 @@
 struct pass {
     struct board b;
     const struct pl_arch *arch;
-    const struct pl_model_config *m;
+    const struct pl_model_config *m; /* the model as a plain decoder, as map lays it out */
+    const struct pl_model_config *full;
     struct pl_plan plan;
     struct pl_map_rows rows;
     struct pl_map_heads heads;
@@ -17,6 +18,7 @@ struct pass {
     double weight_bits;  /* of an element, its scale included */
     double asked;        /* when the weights of the next linear layer can be asked for */
     double began;        /* of the operator at hand */
+    double glu_cols;     /* of the MLP at hand */
 };
 /* Instructions of rd = value; of rd = rs + delta, where large or negative ones need a register. */
 double li_cost(double value);
@@ -26,22 +28,20 @@ double segs_of(const struct pass *p, double cols); /* vector rows of `cols` lane
 /* Close the operator: cycles since the last call, `times` over. */
 void pass_note(struct pass *p, enum pl_perf_op op, double times);
 
-/* linear.c: rows tokens, K = cols lanes in, n out. */
+/* linear.c: rows tokens, K = k lanes in, n out. */
 struct linear {
     double rows, k, n;
-    double weights; /* rows of the weight that exist: n, without the lanes nobody has */
-    bool head;      /* logits leave chunk by chunk */
-    double pack;    /* lanes of a packed row; 0 */
+    bool head; /* logits leave chunk by chunk */
 };
 void pass_linear(struct pass *p, const struct linear *l);
 /* vector.c */
 void pass_gains(struct pass *p); /* asks for those of both norms of the next layer */
-void pass_norm(struct pass *p, double rows);
+void pass_norm(struct pass *p, double rows, double cols); /* `rows` norms over `cols` lanes each */
 void pass_rope(struct pass *p, double rows, double cols, bool packed);
 void pass_store(struct pass *p);
-void pass_residual(struct pass *p);
-void pass_glu(struct pass *p);
+void pass_add(struct pass *p, double cols); /* live rows of `cols` lanes += others just made by the array */
+void pass_glu(struct pass *p, double rows, double cols);
 void pass_setup(struct pass *p);
-/* attention.c: init, all KV tiles, normalise, unpack; notes its operators itself, `layers` over, windowed ones of `window`. */
-void pass_attention(struct pass *p, double layers);
+/* attention.c: init, all KV tiles, normalise, unpack; notes its operators itself. */
+void pass_attention(struct pass *p);
 #endif

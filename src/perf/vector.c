@@ -59,12 +59,19 @@ static void scale(struct board *b, const struct pass *p)
     board_op(b, PL_OPC_VMUL, Y, Y, T1);
 }
 
+struct rows {
+    struct pass *p;
+    double cols;
+    bool packed;
+};
+
 static void norm_row(struct board *b, const void *ctx)
 {
-    struct pass *p = (struct pass *)(uintptr_t)ctx;
+    const struct rows *r = ctx;
+    struct pass *p = r->p;
     board_op(b, PL_OPC_SFP, 1, P_NONE, P_NONE);
     board_ints(b, 1);
-    walk(p, p->m->hidden, 1, square);
+    walk(p, r->cols, 1, square);
     board_op(b, PL_OPC_SMEM, 2, P_NONE, P_NONE);
     board_op(b, PL_OPC_SFP, 1, 1, 2);
     board_op(b, PL_OPC_SMEM, 2, P_NONE, P_NONE);
@@ -72,7 +79,7 @@ static void norm_row(struct board *b, const void *ctx)
     board_op(b, PL_OPC_SDIV, 1, 1, P_NONE);
     board_op(b, PL_OPC_SDIV, 1, 1, P_NONE);
     board_ints(b, 3);
-    walk(p, p->m->hidden, 3, scale);
+    walk(p, r->cols, 3, scale);
     board_ints(b, 2);
     board_slots(b, p->rows.live > 1);
 }
@@ -85,12 +92,12 @@ void pass_gains(struct pass *p)
     board_slots(&p->b, fmax(0, loads - queue) * fmax(0, p->arch->hbm_latency / queue - 4));
 }
 
-void pass_norm(struct pass *p, double rows)
+void pass_norm(struct pass *p, double rows, double cols)
 {
-    struct board *b = &p->b;
-    b->ready[X] = 0;
-    board_ints(b, 6);
-    board_repeat(b, rows, norm_row, p);
+    const struct rows r = {p, cols, false};
+    p->b.ready[X] = 0;
+    board_ints(&p->b, 6);
+    board_repeat(&p->b, rows, norm_row, &r);
 }
 
 /* ---- RoPE ---- */
@@ -122,15 +129,9 @@ static void rope_pair(struct board *b, const struct pass *p)
     b->ready[X] = b->ready[Y] = 0;
 }
 
-struct rope_rows {
-    struct pass *p;
-    double cols;
-    bool packed;
-};
-
 static void rope_row(struct board *b, const void *ctx)
 {
-    const struct rope_rows *r = ctx;
+    const struct rows *r = ctx;
     if (r->p->plan.head_slot <= r->p->arch->vlen) {
         board_ints(b, 1);
         walk(r->p, r->cols, 1, rope_seg);
@@ -146,7 +147,7 @@ static void rope_row(struct board *b, const void *ctx)
 void pass_rope(struct pass *p, double rows, double cols, bool packed)
 {
     struct board *b = &p->b;
-    const struct rope_rows r = {p, cols, packed};
+    const struct rows r = {p, cols, packed};
     unsigned group = p->plan.rotate ? pl_log2(p->plan.rotate) : 0;
     b->result[PL_OPC_VHADAMARD] = pl_arch_latency(p->arch, PL_OPC_VHADAMARD, group).result_cyc;
     b->ready[X] = b->ready[Y] = 0; /* v was multiplied last */
@@ -168,21 +169,22 @@ static void add_seg(struct board *b, const struct pass *p)
     b->ready[X] = 0;
 }
 
-static void residual_row(struct board *b, const void *ctx)
+static void add_row(struct board *b, const void *ctx)
 {
-    struct pass *p = (struct pass *)(uintptr_t)ctx;
+    const struct rows *r = ctx;
     board_ints(b, 2);
-    walk(p, p->m->hidden, 2, add_seg);
+    walk(r->p, r->cols, 2, add_seg);
     board_ints(b, 2);
-    board_slots(b, p->rows.live > 1);
+    board_slots(b, r->p->rows.live > 1);
 }
 
-void pass_residual(struct pass *p)
+void pass_add(struct pass *p, double cols)
 {
+    const struct rows r = {p, cols, false};
     p->b.ready[X] = 0;
-    p->b.ready[Y] = last_chunk(p, p->m->hidden);
+    p->b.ready[Y] = last_chunk(p, cols);
     board_ints(&p->b, 3);
-    board_repeat(&p->b, p->rows.live, residual_row, p);
+    board_repeat(&p->b, p->rows.live, add_row, &r);
 }
 
 static void glu_seg(struct board *b, const struct pass *p)
@@ -193,7 +195,7 @@ static void glu_seg(struct board *b, const struct pass *p)
     board_op(b, PL_OPC_VRECI, TMP, TMP, P_NONE);
     board_op(b, PL_OPC_VMUL, TMP, TMP, X);
     board_op(b, PL_OPC_VMUL, X, TMP, Y);
-    if (p->m->glu_limit > 0) { /* limits, and up + 1 */
+    if (p->full->glu_limit > 0) { /* limits, and up + 1 */
         board_op(b, PL_OPC_VADD, T1, X, P_NONE);
         board_op(b, PL_OPC_VADD, T2, Y, P_NONE);
         board_op(b, PL_OPC_VADD, T2, T2, P_NONE);
@@ -206,17 +208,18 @@ static void glu_row(struct board *b, const void *ctx)
 {
     struct pass *p = (struct pass *)(uintptr_t)ctx;
     board_ints(b, 2);
-    walk(p, p->rows.gate.cols, 2, glu_seg);
+    walk(p, p->glu_cols, 2, glu_seg);
     board_ints(b, 2);
     board_slots(b, p->rows.live > 1);
 }
 
-void pass_glu(struct pass *p)
+void pass_glu(struct pass *p, double rows, double cols)
 {
+    p->glu_cols = cols;
     p->b.ready[X] = 0;
-    p->b.ready[Y] = last_chunk(p, p->rows.gate.cols);
+    p->b.ready[Y] = last_chunk(p, p->glu_cols);
     board_ints(&p->b, 5);
-    board_repeat(&p->b, p->rows.live, glu_row, p);
+    board_repeat(&p->b, rows, glu_row, p);
 }
 
 /* ---- KV store, set-up ---- */
