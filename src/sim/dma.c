@@ -153,15 +153,24 @@ static enum pl_status desc_of(struct pl_sim *sim, const struct pl_insn *in, cons
     return PL_OK;
 }
 
+static enum pl_status row_desc_of(struct pl_sim *sim, const struct pl_insn *in, const struct pl_desc **out)
+{
+    PL_TRY(desc_of(sim, in, out));
+    if ((*out)->tile)
+        return sim_fault(sim, "tensor %s is stored in tiles, which only H_LOAD_M takes", (*out)->name);
+    return PL_OK;
+}
+
 /* Row `row`, columns [col, col + width) as far as they exist; n = 0 when none does. */
 static struct hbm_row desc_row(const struct pl_desc *t, uint64_t row, uint32_t col, uint32_t width)
 {
     struct hbm_row r = {.format = &t->format};
     if (row >= t->rows || col >= t->cols)
         return r;
-    r.n = t->cols - col < width ? t->cols - col : width;
-    r.elem = t->elem_base + row * t->elem_stride + (uint64_t)col * pl_format_bits(&t->format) / 8;
-    r.scale = t->scale_base + row * t->scale_stride + col / t->format.block;
+    const struct pl_desc_place at = pl_desc_place(t, (uint32_t)row, col);
+    r.n = at.n < width ? at.n : width;
+    r.elem = at.elem;
+    r.scale = at.scale;
     return r;
 }
 
@@ -201,6 +210,16 @@ static struct stream joined(struct stream s, uint64_t n)
     return s;
 }
 
+/* A tile that is one piece. */
+static struct traffic tile_traffic(const struct pl_sim *sim, const struct pl_desc *t, uint32_t row, uint32_t col)
+{
+    const uint64_t at = pl_desc_place(t, row, col).elem, bytes = pl_desc_tile_bytes(t, row, col);
+    struct traffic x = {0};
+    x.bytes = bursts(sim, at, at + bytes, &x.last_elem);
+    x.stream[0] = (struct stream){at, bytes, 0, 1};
+    return x;
+}
+
 /* Load `width` columns of up to n rows of t. False: the rows have to be looked at one by one. */
 static bool load_without_data(const struct pl_sim *sim, const struct pl_desc *t, uint64_t row, uint32_t col, uint32_t n,
                               struct traffic *out)
@@ -208,6 +227,10 @@ static bool load_without_data(const struct pl_sim *sim, const struct pl_desc *t,
     const struct hbm_row first = desc_row(t, row, col, n);
     if (!first.n)
         return true;
+    if (t->tile) {
+        *out = tile_traffic(sim, t, (uint32_t)row, col);
+        return pieces_in_order(sim, &out->stream[0], 1);
+    }
     const uint64_t rows = t->rows - row < n ? t->rows - row : n;
     const struct stream elem = {first.elem, pl_format_row_bytes(&t->format, first.n), t->elem_stride, 1};
     const struct stream scale = {first.scale, pl_format_row_scales(&t->format, first.n), t->scale_stride, 1};
@@ -286,14 +309,19 @@ enum pl_status sim_H_LOAD_M(struct pl_sim *sim, const struct pl_insn *in, struct
     PL_TRY(tile_for_load(sim, sim->gp[in->rd], 1, t, &first));
     if (mlen % desc->format.block)
         return sim_fault(sim, "tensor %s: blocks of %u do not fit MLEN = %u", desc->name, desc->format.block, mlen);
+    const uint32_t row = sim->gp[in->rs1], col = sim->gp[in->rs3];
+    if (desc->tile && (desc->tile != mlen || row % mlen || col % mlen))
+        return sim_fault(sim, "tensor %s: row %u, column %u do not start one of its tiles of %u", desc->name, row, col, desc->tile);
     struct tile *tile = &sim->tile[first];
     prepare_tile(sim, tile, &desc->format);
-    const uint64_t row = sim->gp[in->rs1];
-    if (sim->opt.functional || !load_without_data(sim, desc, row, sim->gp[in->rs3], mlen, &traffic))
+    if (sim->opt.functional || !load_without_data(sim, desc, row, col, mlen, &traffic)) {
         for (uint32_t i = 0; i < mlen; i++) {
-            const struct hbm_row r = desc_row(desc, row + i, sim->gp[in->rs3], mlen);
+            const struct hbm_row r = desc_row(desc, (uint64_t)row + i, col, mlen);
             PL_TRY(load_tile_row(sim, tile, i, &r, &traffic));
         }
+        if (desc->tile && row < desc->rows && col < desc->cols)
+            traffic = tile_traffic(sim, desc, row, col);
+    }
     t->hbm_read = traffic.bytes;
     memcpy(t->stream, traffic.stream, sizeof t->stream);
     return PL_OK;
@@ -332,7 +360,7 @@ enum pl_status sim_H_LOAD_V(struct pl_sim *sim, const struct pl_insn *in, struct
     uint32_t code[MAX_ROW];
     uint8_t scale[MAX_ROW];
     struct traffic traffic = {0};
-    PL_TRY(desc_of(sim, in, &desc));
+    PL_TRY(row_desc_of(sim, in, &desc));
     PL_TRY(pitched_rows(sim, sim->gp[in->rd], n, &t->write));
     if (desc->repeat && (desc->cols > vlen || sim->gp[in->rs3]))
         return sim_fault(sim, "tensor %s repeats its %u columns: it must be loaded from column 0 into wider rows",
@@ -357,7 +385,7 @@ enum pl_status sim_H_SAVE_V(struct pl_sim *sim, const struct pl_insn *in, struct
     const uint32_t n = 1u << in->fn;
     const struct pl_desc *desc;
     struct traffic traffic = {0};
-    PL_TRY(desc_of(sim, in, &desc));
+    PL_TRY(row_desc_of(sim, in, &desc));
     PL_TRY(pitched_rows(sim, sim->gp[in->rd], n, &t->read[0]));
     t->n_read = 1;
     if (sim->arch->vlen % desc->format.block)
