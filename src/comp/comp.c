@@ -8,21 +8,20 @@ static void linear(struct comp *c, const char *op, const struct pl_map_tensor *x
                    const struct pl_map_tensor *y)
 {
     emit_op(&c->em, op);
-    const uint8_t desc = emit_layer_desc(c, weight);
-    struct gemm g = {.x = x, .rows = c->rows->live, .desc = desc, .n = y->cols, .y = y};
+    struct gemm g = {.x = x, .rows = c->rows->live, .weight = weight, .n = y->cols, .y = y};
     if (weight == LAYER_WQ) {
         g.n = c->cfg->n_heads * c->plan.head_slot;
         g.pack = c->rows->pack;
     }
+    g.hold = weight == LAYER_WV;
     emit_gemm(c, &g);
-    gp_give(&c->em, desc);
 }
 
-static void norm(struct comp *c, const char *op, unsigned gain)
+/* Gains load long before their norm: descriptor `k` of the current layer, or of the next one. */
+static void load_gain(struct comp *c, unsigned k, unsigned which)
 {
-    emit_op(&c->em, op);
-    const uint8_t desc = emit_layer_desc(c, gain);
-    emit_rmsnorm(c, desc, c->rows->live);
+    const uint8_t desc = emit_layer_desc(c, k);
+    emit_load_row(c, desc, &c->rows->gain[which]);
     gp_give(&c->em, desc);
 }
 
@@ -30,7 +29,10 @@ static void layer(struct comp *c)
 {
     struct emit *em = &c->em;
     const struct pl_map_rows *m = c->rows;
-    norm(c, "attention.norm", LAYER_GAIN1);
+    emit_op(em, "attention.norm");
+    emit_rmsnorm(c, &m->gain[0], m->live);
+    load_gain(c, DESC_PER_LAYER + LAYER_GAIN1, 0);
+    load_gain(c, LAYER_GAIN2, 1);
     linear(c, "attention.q_proj", &m->y, LAYER_WQ, &m->q);
     linear(c, "attention.k_proj", &m->y, LAYER_WK, &m->k);
     linear(c, "attention.v_proj", &m->y, LAYER_WV, &m->v);
@@ -48,7 +50,8 @@ static void layer(struct comp *c)
     emit_op(em, "attention.residual");
     emit_residual(c);
 
-    norm(c, "mlp.norm", LAYER_GAIN2);
+    emit_op(em, "mlp.norm");
+    emit_rmsnorm(c, &m->gain[1], m->live);
     linear(c, "mlp.gate_proj", &m->y, LAYER_GATE, &m->gate);
     linear(c, "mlp.up_proj", &m->y, LAYER_UP, &m->up);
     emit_op(em, "mlp.swiglu");
@@ -64,12 +67,17 @@ struct code { /* pcs of one program */
 
 /* One program: all layers for rows->live tokens. Rows that only pad to BLEN are kept zero: y's here, the others follow.
  * So are the lanes of packed rows that no head has. */
-static struct code program(struct comp *c, const struct pl_map_rows *rows, bool all_rows)
+static struct code write_program(struct comp *c, const struct pl_map_rows *rows, bool all_rows)
 {
     struct emit *em = &c->em;
     struct code code = {.entry = emit_pc(em)};
     c->rows = rows;
     emit_op(em, "setup");
+    const uint8_t r = emit_const(em, DESC_LAYERS);
+    INS(em, S_ST_INT, .rd = r, .imm = INT_LAYER);
+    gp_give(em, r);
+    load_gain(c, LAYER_GAIN1, 0);
+    emit_chain_start(c);
     emit_zero(c, &rows->y);
     if (rows->pack) {
         emit_zero(c, &rows->q);
@@ -81,12 +89,11 @@ static struct code program(struct comp *c, const struct pl_map_rows *rows, bool 
     }
     emit_embed(c);
     emit_rope_load(c);
-    const uint8_t r = emit_const(em, DESC_LAYERS);
-    INS(em, S_ST_INT, .rd = r, .imm = INT_LAYER);
-    gp_give(em, r);
     const struct loop l = loop_begin(em, c->cfg->n_layers);
     code.layer_begin = emit_pc(em);
+    c->chain.in_layer = true;
     layer(c);
+    c->chain.in_layer = false;
     const uint8_t next = emit_layer_desc(c, DESC_PER_LAYER);
     INS(em, S_ST_INT, .rd = next, .imm = INT_LAYER);
     gp_give(em, next);
@@ -96,6 +103,19 @@ static struct code program(struct comp *c, const struct pl_map_rows *rows, bool 
     INS(em, C_FENCE, .rd = 0);
     INS(em, C_HALT, .rd = 0);
     return code;
+}
+
+/* Written twice: see chain.c. */
+static struct code program(struct comp *c, const struct pl_map_rows *rows, bool all_rows)
+{
+    const size_t code = c->em.code.len, ops = c->em.ops.len;
+    chain_begin(c, true);
+    write_program(c, rows, all_rows);
+    c->em.code.len = code;
+    c->em.ops.len = ops;
+    chain_plan(c);
+    chain_begin(c, false);
+    return write_program(c, rows, all_rows);
 }
 
 static void constants(struct comp *c, struct pl_image *img, const struct pl_map_rows *chunk, const struct code code[2])
@@ -182,11 +202,13 @@ enum pl_status pl_comp_model(struct pl_arena *a, const struct pl_checkpoint *ck,
     *out = (struct pl_image){0};
     PL_TRY(comp_hbm(&c, opt->all_logits ? chunk.live : 1, out, d));
     emit_init(&c.em);
+    pl_buf_init(&c.chain.links);
     struct code code[2];
     code[0] = program(&c, &chunk, opt->all_logits);
     code[1] = program(&c, &one, false);
     constants(&c, out, &chunk, code);
     const enum pl_status s = finish(&c, out, code, d);
     emit_fini(&c.em);
+    pl_buf_fini(&c.chain.links);
     return s;
 }

@@ -21,6 +21,12 @@ struct places {
     uint32_t n;
 };
 
+/* Descriptor 0 of what would be one more layer. */
+static uint32_t behind_layers(const struct comp *c)
+{
+    return DESC_LAYERS + c->cfg->n_layers * DESC_PER_LAYER;
+}
+
 static uint64_t reserve(struct hbm *h, uint64_t bytes)
 {
     const uint64_t at = h->used;
@@ -139,8 +145,6 @@ static void lay_out(struct hbm *h, uint32_t logit_rows, uint32_t capacity)
     static const char *const rope_name[] = {"rope.cos_q", "rope.sin_q", "rope.cos_k", "rope.sin_k"};
 
     place(h, DESC_EMBED, "embed_tokens", m->vocab, m->hidden, &vec, 0);
-    place(h, DESC_FINAL_GAIN, "norm", 1, m->hidden, &vec, 0);
-    place(h, DESC_HEAD, "lm_head", m->vocab, m->hidden, &w, tile);
     for (unsigned i = 0; i < 4; i++)
         place(h, DESC_ROPE + i, rope_name[i], capacity, hs, &vec, 0)->repeat = hs < c->arch->vlen;
     for (uint32_t l = 0; l < m->n_layers; l++) {
@@ -159,6 +163,8 @@ static void lay_out(struct hbm *h, uint32_t logit_rows, uint32_t capacity)
             place(h, at + i, pl_arena_printf(c->a, "layers.%u.%s", l, t[i].name), t[i].rows, t[i].cols, t[i].format,
                   t[i].format == &w ? tile : 0);
     }
+    place(h, behind_layers(c) + LAYER_FINAL_GAIN, "norm", 1, m->hidden, &vec, 0);
+    place(h, behind_layers(c) + LAYER_HEAD, "lm_head", m->vocab, m->hidden, &w, tile);
     /* What is only written at run time comes last, behind the image's data. */
     for (uint32_t l = 0; l < m->n_layers; l++)
         for (uint32_t i = 0; i < 2; i++)
@@ -174,8 +180,8 @@ static void put_weights(struct hbm *h)
     const struct places rope_q = head_places(c, true, true), rope_k = head_places(c, false, true);
     const struct places plain_q = head_places(c, true, false), plain_k = head_places(c, false, false);
     put_tensor(h, &h->desc[DESC_EMBED], c->ck->embed, NULL, NULL);
-    put_tensor(h, &h->desc[DESC_FINAL_GAIN], c->ck->final_norm, NULL, NULL);
-    put_tensor(h, &h->desc[DESC_HEAD], c->ck->lm_head, NULL, NULL);
+    put_tensor(h, &h->desc[behind_layers(c) + LAYER_FINAL_GAIN], c->ck->final_norm, NULL, NULL);
+    put_tensor(h, &h->desc[behind_layers(c) + LAYER_HEAD], c->ck->lm_head, NULL, NULL);
     put_rope(h);
     for (uint32_t l = 0; l < m->n_layers; l++) {
         const struct pl_layer_tensors *t = &c->ck->layer[l];
@@ -195,7 +201,7 @@ static void put_weights(struct hbm *h)
 enum pl_status comp_hbm(struct comp *c, uint32_t logit_rows, struct pl_image *img, struct pl_diag *d)
 {
     struct hbm h = {.c = c};
-    const uint32_t n = DESC_LAYERS + c->cfg->n_layers * DESC_PER_LAYER;
+    const uint32_t n = behind_layers(c) + DESC_BEHIND_LAYERS;
     const uint32_t tile = c->plan.kv_tile;
     const uint32_t capacity = (c->context + tile - 1) / tile * tile + 64; /* a chunk may overhang the context */
     h.desc = PL_NEW_N(c->a, struct pl_desc, n);

@@ -210,11 +210,15 @@ static struct stream joined(struct stream s, uint64_t n)
     return s;
 }
 
-/* A tile that is one piece. */
-static struct traffic tile_traffic(const struct pl_sim *sim, const struct pl_desc *t, uint32_t row, uint32_t col)
+/* n tiles side by side of a tensor in tiles, as far as it has them: one piece. */
+static struct traffic tiles_traffic(const struct pl_sim *sim, const struct pl_desc *t, uint32_t row, uint32_t col, uint32_t n)
 {
-    const uint64_t at = pl_desc_place(t, row, col).elem, bytes = pl_desc_tile_bytes(t, row, col);
     struct traffic x = {0};
+    if (row >= t->rows || col >= t->cols)
+        return x;
+    const uint32_t have = (t->cols - col - 1) / t->tile + 1, last = col + ((have < n ? have : n) - 1) * t->tile;
+    const uint64_t at = pl_desc_place(t, row, col).elem;
+    const uint64_t bytes = pl_desc_place(t, row, last).elem + pl_desc_tile_bytes(t, row, last) - at;
     x.bytes = bursts(sim, at, at + bytes, &x.last_elem);
     x.stream[0] = (struct stream){at, bytes, 0, 1};
     return x;
@@ -227,10 +231,6 @@ static bool load_without_data(const struct pl_sim *sim, const struct pl_desc *t,
     const struct hbm_row first = desc_row(t, row, col, n);
     if (!first.n)
         return true;
-    if (t->tile) {
-        *out = tile_traffic(sim, t, (uint32_t)row, col);
-        return pieces_in_order(sim, &out->stream[0], 1);
-    }
     const uint64_t rows = t->rows - row < n ? t->rows - row : n;
     const struct stream elem = {first.elem, pl_format_row_bytes(&t->format, first.n), t->elem_stride, 1};
     const struct stream scale = {first.scale, pl_format_row_scales(&t->format, first.n), t->scale_stride, 1};
@@ -299,29 +299,46 @@ static enum pl_status load_tile_row(struct pl_sim *sim, struct tile *tile, uint3
     return PL_OK;
 }
 
+static enum pl_status load_tile(struct pl_sim *sim, const struct pl_desc *desc, struct tile *tile, uint32_t row, uint32_t col,
+                                struct traffic *traffic)
+{
+    prepare_tile(sim, tile, &desc->format);
+    for (uint32_t i = 0; i < sim->arch->mlen; i++) {
+        const struct hbm_row r = desc_row(desc, (uint64_t)row + i, col, sim->arch->mlen);
+        PL_TRY(load_tile_row(sim, tile, i, &r, traffic));
+    }
+    return PL_OK;
+}
+
 enum pl_status sim_H_LOAD_M(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
 {
-    const uint32_t mlen = sim->arch->mlen;
+    const uint32_t mlen = sim->arch->mlen, n = 1u << in->fn, row = sim->gp[in->rs1], col = sim->gp[in->rs3];
     const struct pl_desc *desc;
     uint64_t first = 0;
     struct traffic traffic = {0};
     PL_TRY(desc_of(sim, in, &desc));
-    PL_TRY(tile_for_load(sim, sim->gp[in->rd], 1, t, &first));
+    PL_TRY(tile_for_load(sim, sim->gp[in->rd], n, t, &first));
     if (mlen % desc->format.block)
         return sim_fault(sim, "tensor %s: blocks of %u do not fit MLEN = %u", desc->name, desc->format.block, mlen);
-    const uint32_t row = sim->gp[in->rs1], col = sim->gp[in->rs3];
     if (desc->tile && (desc->tile != mlen || row % mlen || col % mlen))
         return sim_fault(sim, "tensor %s: row %u, column %u do not start one of its tiles of %u", desc->name, row, col, desc->tile);
-    struct tile *tile = &sim->tile[first];
-    prepare_tile(sim, tile, &desc->format);
-    if (sim->opt.functional || !load_without_data(sim, desc, row, col, mlen, &traffic)) {
-        for (uint32_t i = 0; i < mlen; i++) {
-            const struct hbm_row r = desc_row(desc, (uint64_t)row + i, col, mlen);
-            PL_TRY(load_tile_row(sim, tile, i, &r, &traffic));
-        }
-        if (desc->tile && row < desc->rows && col < desc->cols)
-            traffic = tile_traffic(sim, desc, row, col);
+    if (n > 1 && (!desc->tile || col > UINT32_MAX - n * mlen))
+        return sim_fault(sim, "tensor %s: %u tiles at once go only from a tensor in tiles", desc->name, n);
+    bool rows = sim->opt.functional;
+    if (desc->tile) {
+        traffic = tiles_traffic(sim, desc, row, col, n);
+        rows |= traffic.stream[0].count && !pieces_in_order(sim, &traffic.stream[0], 1);
+    } else {
+        rows = rows || !load_without_data(sim, desc, row, col, mlen, &traffic);
     }
+    struct traffic by_rows = {0};
+    for (uint32_t i = 0; i < n; i++)
+        if (rows)
+            PL_TRY(load_tile(sim, desc, &sim->tile[first + i], row, col + i * mlen, &by_rows));
+        else
+            prepare_tile(sim, &sim->tile[first + i], &desc->format);
+    if (rows && !desc->tile)
+        traffic = by_rows;
     t->hbm_read = traffic.bytes;
     memcpy(t->stream, traffic.stream, sizeof t->stream);
     return PL_OK;
