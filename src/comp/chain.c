@@ -143,18 +143,18 @@ void emit_load_tiles(struct comp *c, uint8_t dst, uint8_t row, uint8_t desc, uin
     }
 }
 
-void emit_ahead(struct comp *c, const struct link *l, unsigned weight, uint8_t dst)
+void emit_ahead(struct comp *c, const struct link *l, uint8_t desc, uint8_t dst)
 {
     struct emit *em = &c->em;
     const uint32_t mlen = c->plan.mlen;
-    const uint8_t desc = emit_layer_desc(c, weight), row = emit_const(em, 0), col = gp_take(em), to = gp_take(em);
+    const uint8_t row = emit_const(em, 0), col = gp_take(em), to = gp_take(em);
     emit_add(em, to, dst, 0);
     const struct loop sets = loop_begin(em, l->ahead);
     emit_li(em, col, 0);
     emit_load_tiles(c, to, row, desc, col, l->tiles);
     emit_add(em, row, row, mlen);
     loop_end(em, sets);
-    const uint8_t used[] = {desc, row, col, to};
+    const uint8_t used[] = {row, col, to};
     for (size_t i = 0; i < sizeof used; i++)
         gp_give(em, used[i]);
 }
@@ -167,8 +167,11 @@ void emit_chain_start(struct comp *c)
     const struct link *const l = links(c, &n);
     const uint8_t half = emit_const(em, (uint64_t)c->chain.base * c->plan.mlen * c->plan.mlen);
     INS(em, S_ST_INT, .rd = half, .imm = INT_HALF);
-    if (n && l->waits)
-        emit_ahead(c, l, l->weight, half);
+    if (n && l->waits) {
+        const uint8_t desc = emit_layer_desc(c, l->weight);
+        emit_ahead(c, l, desc, half);
+        gp_give(em, desc);
+    }
     gp_give(em, half);
     for (size_t i = 0; i < n; i++) { /* lanes that nobody writes are zero */
         bool done = l[i].tail.rows == 0;
@@ -184,7 +187,9 @@ static void load_next(struct comp *c, const struct link *l, uint8_t half)
 {
     size_t n;
     const struct link *const all = links(c, &n), *next = &all[l->next];
-    emit_ahead(c, next, next->weight + (l->next_layer ? DESC_PER_LAYER : 0), half);
+    const uint8_t desc = l->next_layer ? emit_next_layer_desc(c, next->weight) : emit_layer_desc(c, next->weight);
+    emit_ahead(c, next, desc, half);
+    gp_give(&c->em, desc);
     gp_give(&c->em, half);
 }
 

@@ -5,38 +5,25 @@
 #include "emit.h"
 #include "plena/comp.h"
 #include "plena/map.h"
+#include "plena/model_graph.h"
 
-/* Tensor descriptors: a few for the model, then DESC_PER_LAYER for each layer. */
+/* Tensor descriptors: a few for the model, then comp.per_layer for each layer. */
 enum {
     DESC_EMBED,
     DESC_ROPE, /* four tables */
     DESC_LOGITS = DESC_ROPE + 4,
     DESC_LAYERS
 };
-enum {
-    LAYER_GAIN1,
-    LAYER_WQ,
-    LAYER_WK,
-    LAYER_WV,
-    LAYER_WO,
-    LAYER_GAIN2,
-    LAYER_GATE,
-    LAYER_UP,
-    LAYER_DOWN,
-    LAYER_K,
-    LAYER_V,
-    DESC_PER_LAYER,
-    /* Behind the last layer, as if of one more: final norm and head. */
-    LAYER_FINAL_GAIN = LAYER_GAIN1,
-    LAYER_HEAD = LAYER_WQ,
-    DESC_BEHIND_LAYERS = LAYER_HEAD + 1
-};
+/* Tensors of a layer: its weights, enum pl_weight, and then the cache. comp.slot has their places. */
+enum { LAYER_K = PL_WEIGHTS, LAYER_V, LAYER_TENSORS };
+/* Behind the last layer, as if of one more, stand the final norm and the head; its first linear layer is PL_W_Q. */
+enum { LAYER_FINAL_GAIN = PL_W_INPUT_NORM, LAYER_HEAD = PL_W_Q };
 /* INT SRAM words. */
 enum { INT_POS, INT_TILES, INT_LAST, INT_TOKEN, INT_LAYER, INT_COL, INT_HALF, INT_IDS = 16 };
 
 /* chain.c: a linear layer of the program. */
 struct link {
-    unsigned weight; /* descriptor in its layer */
+    unsigned weight; /* enum pl_weight */
     uint32_t k;      /* inputs */
     uint32_t sets;   /* of the tiles that MLEN outputs need at once, one chunk of outputs after another */
     uint32_t tiles;  /* of a set */
@@ -52,6 +39,7 @@ struct link {
     uint32_t ahead;  /* sets */
 };
 
+enum { NO_SLOT = UINT32_MAX >> 1 };
 struct comp {
     struct pl_arena *a;
     const struct pl_checkpoint *ck;
@@ -61,13 +49,14 @@ struct comp {
     struct pl_plan plan;
     struct pl_map_heads heads;
     uint32_t pitch, context;
+    uint32_t per_layer, slot[LAYER_TENSORS]; /* descriptors of a layer; place of each among them, or NO_SLOT */
     struct emit em;
     const struct pl_map_rows *rows; /* of the pass being emitted */
     struct {
         struct pl_buf links; /* struct link */
         size_t at;
         const struct link *held;       /* whose successor's loads are still to be asked for */
-        bool noting, in_layer, around; /* around: the last layer loads for the first */
+        bool noting, in_layer, around, hold; /* around: the last layer loads for the first; hold: of emit_next_ahead */
         uint32_t base, half;           /* tiles: where the halves begin, and of one */
     } chain;
 };
@@ -80,8 +69,8 @@ void chain_plan(struct comp *c);
 void emit_chain_start(struct comp *c);
 /* Ask for n tiles along the columns from registers (row, col) on; dst ends up behind them, col is used up. */
 void emit_load_tiles(struct comp *c, uint8_t dst, uint8_t row, uint8_t desc, uint8_t col, uint32_t n);
-/* Load the first sets of descriptor `weight` of the current layer to Matrix SRAM from register dst on. */
-void emit_ahead(struct comp *c, const struct link *l, unsigned weight, uint8_t dst);
+/* Load the first sets of register desc to Matrix SRAM from register dst on. */
+void emit_ahead(struct comp *c, const struct link *l, uint8_t desc, uint8_t dst);
 /* Those of its successor; with `hold` only at the next emit_held, behind loads that are needed before. */
 void emit_next_ahead(struct comp *c, const struct link *l, bool hold);
 void emit_held(struct comp *c);
@@ -108,14 +97,15 @@ uint64_t lane_addr(const struct comp *c, const struct pl_map_tensor *t, uint64_t
 void emit_zero(struct comp *c, const struct pl_map_tensor *t);
 /* Load row 0 of descriptor register `desc` (columns of t) into the one-row tensor t. */
 void emit_load_row(struct comp *c, uint8_t desc, const struct pl_map_tensor *t);
-/* Register with descriptor `k` of the current layer. */
-uint8_t emit_layer_desc(struct comp *c, unsigned k);
+/* Register with the descriptor of a tensor of the current layer. */
+uint8_t emit_layer_desc(struct comp *c, unsigned tensor);
+uint8_t emit_next_layer_desc(struct comp *c, unsigned tensor);
 
 /* gemm.c: y = Linear(x, descriptor). */
 struct gemm {
     const struct pl_map_tensor *x; /* left rows; x->cols = K */
     uint32_t rows;                 /* live ones; whole blocks of BLEN are computed */
-    unsigned weight;               /* descriptor in the current layer */
+    unsigned weight;               /* of the current layer */
     bool alone;                    /* as in struct link */
     bool hold;                     /* as in emit_next_ahead */
     uint32_t n;                    /* output columns */

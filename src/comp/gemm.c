@@ -281,8 +281,11 @@ static uint8_t first_place(struct comp *c, const struct gemm *g, const struct li
         if (!l->whole)
             INS(em, S_LD_INT, .rd = cur, .imm = INT_HALF);
     }
-    if (!l->waits)
-        emit_ahead(c, l, g->weight, cur);
+    if (!l->waits) {
+        const uint8_t desc = emit_layer_desc(c, g->weight);
+        emit_ahead(c, l, desc, cur);
+        gp_give(em, desc);
+    }
     return cur;
 }
 
