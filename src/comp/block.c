@@ -61,11 +61,10 @@ static void norm_rsqrt(struct emit *em)
     INS(em, S_RECI_FP, .rd = 1, .rs1 = 1);
 }
 
-void emit_rmsnorm(struct comp *c, uint8_t desc, uint32_t live)
+void emit_rmsnorm(struct comp *c, const struct pl_map_tensor *gain, uint32_t live)
 {
     struct emit *em = &c->em;
     const struct pl_map_rows *m = c->rows;
-    emit_load_row(c, desc, &m->gain);
     struct norm r = {gp_take(em), gp_take(em), gp_take(em), emit_const(em, m->tmp.base)};
     const uint8_t x_row = emit_const(em, m->x.base), y_row = emit_const(em, m->y.base);
     if (live == 1 && m->live > 1) { /* only the last valid row, to row 0 */
@@ -84,7 +83,7 @@ void emit_rmsnorm(struct comp *c, uint8_t desc, uint32_t live)
     norm_rsqrt(em);
     emit_add(em, r.x, x_row, 0);
     emit_add(em, r.y, y_row, 0);
-    emit_li(em, r.gain, m->gain.base);
+    emit_li(em, r.gain, gain->base);
     emit_segs(c, m->x.cols, p, 3, norm_scale, &r);
     emit_add(em, x_row, x_row, c->pitch);
     emit_add(em, y_row, y_row, c->pitch);
@@ -99,6 +98,10 @@ void emit_rope_load(struct comp *c)
 {
     struct emit *em = &c->em;
     emit_op(em, "rope.tables");
+    if (c->rows->batch) {
+        emit_batch_rope_load(c);
+        return;
+    }
     const uint8_t pos = gp_take(em), desc = gp_take(em), dst = gp_take(em), col = gp_take(em);
     INS(em, S_LD_INT, .rd = pos, .imm = INT_POS);
     for (unsigned i = 0; i < 4; i++) {
@@ -215,12 +218,29 @@ void emit_rope(struct comp *c, const struct pl_map_tensor *t, uint32_t rows, boo
 }
 
 /* ---- KV append: all live rows of k and v, quantised on the way ---- */
+uint8_t emit_kv_row(struct comp *c, uint32_t pos)
+{
+    struct emit *em = &c->em;
+    const uint8_t row = gp_take(em);
+    INS(em, S_LD_INT, .rd = row, .imm = pos);
+    if (c->batch > 1) {
+        const uint8_t first = gp_take(em);
+        INS(em, S_LD_INT, .rd = first, .imm = INT_KV_ROW);
+        INS(em, S_ADD_INT, .rd = row, .rs1 = row, .rs2 = first);
+        gp_give(em, first);
+    }
+    return row;
+}
+
 void emit_kv_store(struct comp *c)
 {
     struct emit *em = &c->em;
     const struct pl_map_tensor *t[2] = {&c->rows->k, &c->rows->v};
-    const uint8_t pos = gp_take(em), col = gp_take(em), src = gp_take(em);
-    INS(em, S_LD_INT, .rd = pos, .imm = INT_POS);
+    if (c->rows->batch) {
+        emit_batch_kv_store(c);
+        return;
+    }
+    const uint8_t pos = emit_kv_row(c, INT_POS), col = gp_take(em), src = gp_take(em);
     for (unsigned i = 0; i < 2; i++) {
         const uint8_t desc = emit_layer_desc(c, i ? LAYER_V : LAYER_K);
         for (uint32_t x = 0; x < t[i]->cols; x += c->arch->vlen) {
@@ -231,7 +251,7 @@ void emit_kv_store(struct comp *c)
         }
         gp_give(em, desc);
     }
-    INS(em, C_FENCE, .rd = 0);
+    INS(em, C_FENCE_ST, .rd = 0);
     gp_give(em, pos);
     gp_give(em, col);
     gp_give(em, src);

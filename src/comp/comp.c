@@ -4,58 +4,110 @@
 
 #include <string.h>
 
-static void linear(struct comp *c, const char *op, const struct pl_map_tensor *x, unsigned weight,
-                   const struct pl_map_tensor *y)
+/* ---- the operators of a layer: a function for each kind ---- */
+static const struct pl_map_tensor *value(const struct comp *c, enum pl_value v)
 {
-    emit_op(&c->em, op);
-    const uint8_t desc = emit_layer_desc(c, weight);
-    struct gemm g = {.x = x, .rows = c->rows->live, .desc = desc, .n = y->cols, .y = y};
-    if (weight == LAYER_WQ) {
-        g.n = c->cfg->n_heads * c->plan.head_slot;
-        g.pack = c->rows->pack;
-    }
-    emit_gemm(c, &g);
-    gp_give(&c->em, desc);
-}
-
-static void norm(struct comp *c, const char *op, unsigned gain)
-{
-    emit_op(&c->em, op);
-    const uint8_t desc = emit_layer_desc(c, gain);
-    emit_rmsnorm(c, desc, c->rows->live);
-    gp_give(&c->em, desc);
-}
-
-static void layer(struct comp *c)
-{
-    struct emit *em = &c->em;
     const struct pl_map_rows *m = c->rows;
-    norm(c, "attention.norm", LAYER_GAIN1);
-    linear(c, "attention.q_proj", &m->y, LAYER_WQ, &m->q);
-    linear(c, "attention.k_proj", &m->y, LAYER_WK, &m->k);
-    linear(c, "attention.v_proj", &m->y, LAYER_WV, &m->v);
-    emit_op(em, "attention.rope");
-    emit_rope(c, &m->q, m->att_live, m->pack != 0, 0);
-    emit_rope(c, &m->k, m->live, false, 2);
-    emit_op(em, "attention.kv_store");
+    const struct pl_map_tensor *const t[PL_VALUES] = {
+        [PL_VAL_X] = &m->x,         [PL_VAL_Y] = &m->y,       [PL_VAL_Q] = &m->q,   [PL_VAL_K] = &m->k,        [PL_VAL_V] = &m->v,
+        [PL_VAL_HEADS] = &m->heads, [PL_VAL_GATE] = &m->gate, [PL_VAL_UP] = &m->up, [PL_VAL_DELTA] = &m->delta};
+    return t[v];
+}
+
+/* Gains load long before their norm: of the current layer, or of the next one. */
+static void load_gain(struct comp *c, enum pl_weight gain, bool next_layer)
+{
+    const uint8_t desc = next_layer ? emit_next_layer_desc(c, gain) : emit_layer_desc(c, gain);
+    emit_load_row(c, desc, &c->rows->gain[gain != PL_W_INPUT_NORM]);
+    gp_give(&c->em, desc);
+}
+
+static void op_norm(struct comp *c, const struct pl_graph_op *op)
+{
+    const bool first = op->weight == PL_W_INPUT_NORM;
+    emit_rmsnorm(c, &c->rows->gain[!first], c->rows->live);
+    if (!first)
+        return;
+    load_gain(c, PL_W_INPUT_NORM, true);
+    load_gain(c, PL_W_POST_NORM, false);
+}
+
+static void op_linear(struct comp *c, const struct pl_graph_op *op)
+{
+    const struct pl_weight_info *info = pl_weight_info(op->weight);
+    const struct gemm g = {.x = value(c, op->src),
+                           .rows = c->rows->live,
+                           .weight = op->weight,
+                           .hold = c->chain.hold,
+                           .n = pl_lanes_count(c->cfg, c->plan.head_slot, info->rows),
+                           .y = value(c, op->dst),
+                           .pack = op->dst == PL_VAL_Q ? c->rows->q_pack : 0};
+    emit_gemm(c, &g);
+}
+
+static void op_rope(struct comp *c, const struct pl_graph_op *op)
+{
+    const struct pl_map_rows *m = c->rows;
+    const bool query = op->dst == PL_VAL_Q;
+    emit_rope(c, value(c, op->dst), query ? m->q_live : m->live, query && m->q_pack, query ? 0 : 2);
+}
+
+static void op_kv_store(struct comp *c, const struct pl_graph_op *op)
+{
+    (void)op;
     emit_kv_store(c);
+}
+
+static void op_attention(struct comp *c, const struct pl_graph_op *op)
+{
+    (void)op;
+    if (c->rows->batch) {
+        emit_batch_attention(c);
+        return;
+    }
     emit_attention(c);
-    if (m->pack) {
-        emit_op(em, "attention.unpack");
+    if (c->rows->pack) {
+        emit_op(&c->em, "attention.unpack");
         emit_unpack(c);
     }
-    linear(c, "attention.o_proj", &m->heads, LAYER_WO, &m->delta);
-    emit_op(em, "attention.residual");
-    emit_residual(c);
+}
 
-    norm(c, "mlp.norm", LAYER_GAIN2);
-    linear(c, "mlp.gate_proj", &m->y, LAYER_GATE, &m->gate);
-    linear(c, "mlp.up_proj", &m->y, LAYER_UP, &m->up);
-    emit_op(em, "mlp.swiglu");
+static void op_glu(struct comp *c, const struct pl_graph_op *op)
+{
+    (void)op;
     emit_swiglu(c);
-    linear(c, "mlp.down_proj", &m->gate, LAYER_DOWN, &m->delta);
-    emit_op(em, "mlp.residual");
+}
+
+static void op_residual(struct comp *c, const struct pl_graph_op *op)
+{
+    (void)op;
     emit_residual(c);
+}
+
+/* Does attention come before the linear layer behind operator i? Its K and V are wanted first. */
+static bool attention_next(const struct pl_graph *g, unsigned i)
+{
+    for (i++; i < g->n && g->op[i].kind != PL_OP_LINEAR; i++)
+        if (g->op[i].kind == PL_OP_ATTENTION)
+            return true;
+    return false;
+}
+
+static void layer(struct comp *c, uint32_t l)
+{
+    typedef void op_fn(struct comp *c, const struct pl_graph_op *op);
+    static op_fn *const emit[PL_OP_KINDS] = {
+        [PL_OP_NORM] = op_norm,           [PL_OP_LINEAR] = op_linear,       [PL_OP_ROPE] = op_rope,
+        [PL_OP_KV_STORE] = op_kv_store,   [PL_OP_ATTENTION] = op_attention, [PL_OP_GLU] = op_glu,
+        [PL_OP_RESIDUAL] = op_residual,
+    };
+    struct pl_graph g;
+    pl_graph_layer(c->cfg, l, &g);
+    for (unsigned i = 0; i < g.n; i++) {
+        emit_op(&c->em, g.op[i].name);
+        c->chain.hold = attention_next(&g, i);
+        emit[g.op[i].kind](c, &g.op[i]);
+    }
 }
 
 struct code { /* pcs of one program */
@@ -64,30 +116,36 @@ struct code { /* pcs of one program */
 
 /* One program: all layers for rows->live tokens. Rows that only pad to BLEN are kept zero: y's here, the others follow.
  * So are the lanes of packed rows that no head has. */
-static struct code program(struct comp *c, const struct pl_map_rows *rows, bool all_rows)
+static struct code write_program(struct comp *c, const struct pl_map_rows *rows, bool all_rows)
 {
     struct emit *em = &c->em;
     struct code code = {.entry = emit_pc(em)};
     c->rows = rows;
     emit_op(em, "setup");
+    const uint8_t r = emit_const(em, DESC_LAYERS);
+    INS(em, S_ST_INT, .rd = r, .imm = INT_LAYER);
+    gp_give(em, r);
+    load_gain(c, PL_W_INPUT_NORM, false);
+    emit_chain_start(c);
     emit_zero(c, &rows->y);
-    if (rows->pack) {
-        emit_zero(c, &rows->q);
+    if (rows->pack)
+        emit_zero(c, &rows->att_q);
+    if (rows->pack || rows->batch)
         emit_zero(c, &rows->heads);
-    }
     if (rows->spread) {
         emit_zero(c, &rows->spread_q);
         emit_zero(c, &rows->zero);
     }
     emit_embed(c);
     emit_rope_load(c);
-    const uint8_t r = emit_const(em, DESC_LAYERS);
-    INS(em, S_ST_INT, .rd = r, .imm = INT_LAYER);
-    gp_give(em, r);
     const struct loop l = loop_begin(em, c->cfg->n_layers);
     code.layer_begin = emit_pc(em);
-    layer(c);
-    const uint8_t next = emit_layer_desc(c, DESC_PER_LAYER);
+    c->chain.in_layer = true;
+    layer(c, 0);
+    c->chain.in_layer = false;
+    const uint8_t next = gp_take(em);
+    INS(em, S_LD_INT, .rd = next, .imm = INT_LAYER);
+    emit_add(em, next, next, c->per_layer);
     INS(em, S_ST_INT, .rd = next, .imm = INT_LAYER);
     gp_give(em, next);
     loop_end(em, l);
@@ -96,6 +154,19 @@ static struct code program(struct comp *c, const struct pl_map_rows *rows, bool 
     INS(em, C_FENCE, .rd = 0);
     INS(em, C_HALT, .rd = 0);
     return code;
+}
+
+/* Written twice: see chain.c. */
+static struct code program(struct comp *c, const struct pl_map_rows *rows, bool all_rows)
+{
+    const size_t code = c->em.code.len, ops = c->em.ops.len;
+    chain_begin(c, true);
+    write_program(c, rows, all_rows);
+    c->em.code.len = code;
+    c->em.ops.len = ops;
+    chain_plan(c);
+    chain_begin(c, false);
+    return write_program(c, rows, all_rows);
 }
 
 static void constants(struct comp *c, struct pl_image *img, const struct pl_map_rows *chunk, const struct code code[2])
@@ -109,15 +180,17 @@ static void constants(struct comp *c, struct pl_image *img, const struct pl_map_
     img->n_fp = PL_FP_STATE;
 
     const struct pl_named param[] = {
-        {"pos", INT_POS}, {"tiles", INT_TILES}, {"last", INT_LAST}, {"ids", INT_IDS}};
+        {"pos", INT_POS}, {"tiles", INT_TILES}, {"last", INT_LAST}, {"ids", INT_IDS}, /* of a batch besides: */
+        {"kv_row", INT_KV_ROW}, {"batch_pos", c->int_pos}, {"batch_tiles", c->int_tiles}};
     const struct pl_named constant[] = {
         {"chunk", chunk->live},     {"context", c->context},        {"vocab", c->cfg->vocab},
         {"layers", c->cfg->n_layers}, {"kv_tile", c->plan.kv_tile}, {"token", INT_TOKEN},
-        {"logits", DESC_LOGITS},
+        {"logits", DESC_LOGITS},    {"logit_rows", c->opt.all_logits ? chunk->live : 1},
+        {"batch", c->batch},        {"capacity", c->capacity},      {"tokens", c->batch > 1 ? c->int_tokens : INT_TOKEN},
         {"prefill.layer_begin", code[0].layer_begin}, {"prefill.layer_end", code[0].layer_end},
         {"decode.layer_begin", code[1].layer_begin},  {"decode.layer_end", code[1].layer_end}};
     img->param = memcpy(pl_alloc(c->a, sizeof param), param, sizeof param);
-    img->n_param = PL_COUNT(param);
+    img->n_param = c->batch > 1 ? PL_COUNT(param) : 4;
     img->constant = memcpy(pl_alloc(c->a, sizeof constant), constant, sizeof constant);
     img->n_const = PL_COUNT(constant);
 }
@@ -151,12 +224,25 @@ static enum pl_status finish(struct comp *c, struct pl_image *img, const struct 
     return pl_image_check(img, d);
 }
 
-static enum pl_status check_sizes(const struct comp *c, const struct pl_map_rows *chunk, struct pl_diag *d)
+/* INT SRAM behind the token ids: position, KV tiles and choice of every sequence of a batch. */
+static enum pl_status place_words(struct comp *c, const struct pl_map_rows *chunk, struct pl_diag *d)
 {
-    if (INT_IDS + chunk->live > c->arch->int_words)
-        return pl_fail(d, PL_EUNSUPPORTED, "sram.int_words = %u cannot hold %u token ids", c->arch->int_words,
-                       chunk->live);
-    if ((uint64_t)c->arch->matrix_tiles * c->plan.mlen * c->plan.mlen > UINT32_MAX || chunk->elements > UINT32_MAX)
+    const uint32_t ids = chunk->live > c->batch ? chunk->live : c->batch, each = c->batch > 1 ? c->batch : 0;
+    const uint64_t words = (uint64_t)INT_IDS + ids + 3 * (uint64_t)each;
+    if (words > c->arch->int_words)
+        return pl_fail(d, PL_EUNSUPPORTED, "sram.int_words = %u, but %u token ids and %u sequences need %llu", c->arch->int_words, ids,
+                       c->batch, (unsigned long long)words);
+    c->int_pos = INT_IDS + ids;
+    c->int_tiles = c->int_pos + each;
+    c->int_tokens = c->int_tiles + each;
+    return PL_OK;
+}
+
+static enum pl_status check_sizes(const struct comp *c, const struct pl_map_rows *chunk, const struct pl_map_rows *decode,
+                                  struct pl_diag *d)
+{
+    if ((uint64_t)c->arch->matrix_tiles * c->plan.mlen * c->plan.mlen > UINT32_MAX || chunk->elements > UINT32_MAX ||
+        decode->elements > UINT32_MAX)
         return pl_fail(d, PL_EUNSUPPORTED, "on-chip addresses of machine %s exceed 32 bits", c->arch->name);
     if (c->plan.vlen / c->plan.hlen > 32)
         return pl_fail(d, PL_EUNSUPPORTED, "V_MASK has 32 bits, but vlen / hlen = %u", c->plan.vlen / c->plan.hlen);
@@ -176,17 +262,21 @@ enum pl_status pl_comp_model(struct pl_arena *a, const struct pl_checkpoint *ck,
     const uint32_t most = opt->chunk ? opt->chunk : c.context < 64 ? c.context : 64;
     struct pl_map_rows chunk, one;
     PL_TRY(pl_map_fit_rows(arch, c.cfg, &c.plan, 1u << pl_log2(most), &chunk, d));
-    PL_TRY(pl_map_fit_rows(arch, c.cfg, &c.plan, 1, &one, d));
-    PL_TRY(check_sizes(&c, &chunk, d));
+    c.batch = opt->batch ? opt->batch : 1;
+    PL_TRY(c.batch > 1 ? pl_map_batch_rows(arch, c.cfg, &c.plan, c.batch, &one, d) : pl_map_fit_rows(arch, c.cfg, &c.plan, 1, &one, d));
+    PL_TRY(place_words(&c, &chunk, d));
+    PL_TRY(check_sizes(&c, &chunk, &one, d));
 
     *out = (struct pl_image){0};
     PL_TRY(comp_hbm(&c, opt->all_logits ? chunk.live : 1, out, d));
     emit_init(&c.em);
+    pl_buf_init(&c.chain.links);
     struct code code[2];
     code[0] = program(&c, &chunk, opt->all_logits);
-    code[1] = program(&c, &one, false);
+    code[1] = program(&c, &one, one.batch != 0);
     constants(&c, out, &chunk, code);
     const enum pl_status s = finish(&c, out, code, d);
     emit_fini(&c.em);
+    pl_buf_fini(&c.chain.links);
     return s;
 }

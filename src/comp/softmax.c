@@ -27,7 +27,7 @@ static void block_max(struct comp *c, const struct block *b)
 {
     struct emit *em = &c->em;
     const uint32_t vlen = c->arch->vlen;
-    const bool same = c->rows->live == 1; /* one limit for all rows */
+    const bool same = c->rows->att_tokens == 1; /* one limit for all rows */
     const uint8_t lim = same ? b->limit : gp_take(em);
     for (uint32_t i = 0; i < b->n; i++)
         INS(em, S_LD_FP, .rd = (uint8_t)(F_ROW + i), .rs1 = b->fp, .imm = b->m + i);
@@ -126,7 +126,7 @@ void emit_softmax(struct comp *c, const struct softmax *x)
     for (uint32_t i = 0; x->rows > most && i < most; i++)
         emit_add(em, b.row[i], b.row[i], (int64_t)most * c->pitch);
     if (x->rows > most) {
-        emit_add(em, b.limit, b.limit, c->rows->live > 1 ? most : 0);
+        emit_add(em, b.limit, b.limit, c->rows->att_tokens > 1 ? most : 0);
         emit_add(em, b.fp, b.fp, most);
     }
     loop_end(em, l);
