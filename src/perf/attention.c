@@ -110,8 +110,10 @@ static void softmax_loop(struct board *b, const void *ctx)
 static void softmax(struct flash *f, double rows)
 {
     struct board *b = &f->p->b;
-    for (unsigned i = 0; i < ROWS_AT_ONCE; i++) /* of several blocks of rows, the first is there long ago */
-        b->ready[S_ROW + i] = rows > f->p->arch->blen ? 0 : b->ready[P_MM];
+    /* Of several blocks of rows, or vector rows, the first is there long ago. */
+    const bool early = rows > f->p->arch->blen || f->p->pitch > f->p->arch->vlen;
+    for (unsigned i = 0; i < ROWS_AT_ONCE; i++)
+        b->ready[S_ROW + i] = early ? 0 : b->ready[P_MM];
     board_ints(b, 8);
     f->n = rows < ROWS_AT_ONCE ? (unsigned)rows : ROWS_AT_ONCE;
     if (rows > ROWS_AT_ONCE)
@@ -136,10 +138,10 @@ static void scores(struct flash *f, double blocks)
 {
     struct pass *p = f->p;
     const double spans = p->heads.spans, columns = p->arch->mlen / p->arch->blen, tiles = p->heads.token_tiles;
-    const double insns = spans + (spans - 1) * (add_cost(p->tile) + 1) + (spans > 1) * 2 + 2;
+    const struct column c = {spans, 2 + add_cost(p->tile), 3 + (spans > 1), columns > 1};
     board_ints(&p->b, li_cost((double)p->rows.q.base) + li_cost((double)p->rows.score.base) + 3);
-    board_slots(&p->b, fmax(0, (blocks > 1 ? 3 : 0) + tiles * 3 - array_rest(p)) * blocks);
-    board_columns(&p->b, blocks * tiles * columns, spans, insns, columns > 1, P_NONE);
+    board_slots(&p->b, fmax(0, (blocks > 1 ? 3 : 0) + 3 - array_rest(p)) * (blocks * tiles - 1));
+    board_columns(&p->b, blocks * tiles * columns, &c, P_NONE);
 }
 
 static void values(struct flash *f, double heads)
@@ -147,10 +149,10 @@ static void values(struct flash *f, double heads)
     struct pass *p = f->p;
     const double hs = p->plan.head_slot, width = fmin(hs, p->arch->mlen), columns = width / p->arch->blen;
     const double tiles = p->heads.token_tiles, spans = p->heads.spans, blocks = ceil(p->rows.att_alloc / (double)p->arch->blen);
-    const double insns = tiles + (tiles > 1) * 2 + (tiles - 1) * (1 + add_cost(spans * p->tile)) + 2;
-    board_ints(&p->b, li_cost((double)p->rows.score.base) + add_cost((double)p->rows.pv.base) + 3 + (heads > 1) * 2);
+    const struct column c = {tiles, 2 + add_cost(spans * p->tile), 3 + (tiles > 1) * 2, columns > 1};
     const double start = (heads * blocks * spans - 1) * fmax(0, 4 + (blocks > 1 ? 3 : 0) + (heads > 1 ? 4 : 0) - array_rest(p));
-    board_columns(&p->b, heads * blocks * spans * columns, tiles, insns, columns > 1, S_ROW);
+    board_ints(&p->b, li_cost((double)p->rows.score.base) + add_cost((double)p->rows.pv.base) + 3 + (heads > 1) * 2);
+    board_columns(&p->b, heads * blocks * spans * columns, &c, S_ROW);
     board_slots(&p->b, start + (heads > 1 ? 4 : 0));
 }
 
@@ -286,7 +288,7 @@ static void add_op(struct pass *p, enum pl_perf_op op, double fixed, double tile
 }
 
 /* `times` groups of this many kv heads. */
-static void kv_group(struct pass *p, double kv_heads, double times)
+static void kv_group(struct pass *p, double kv_heads, double times, const struct linear *o)
 {
     const double per_kv = p->rows.pack ? 1 : p->m->n_heads / p->m->n_kv_heads, live = p->rows.live;
     struct flash f = {.p = p, .kv_heads = kv_heads, .heads = kv_heads * per_kv, .group_rows = p->m->n_heads / p->m->n_kv_heads};
@@ -298,7 +300,7 @@ static void kv_group(struct pass *p, double kv_heads, double times)
     /* The first tile's K keeps the array waiting; V comes while scores are taken. */
     const double data = board_load(b, b->now - load_insns / 2, bytes);
     board_load(b, b->now, bytes);
-    board_ints(b, load_insns + 6);
+    board_ints(b, 8);
     add_op(p, PL_PERF_OP_LOAD, times * take(p), times * (load_insns + 5));
     const double wait = fmax(0, data - b->now);
     board_wait(b, data);
@@ -311,6 +313,10 @@ static void kv_group(struct pass *p, double kv_heads, double times)
     const double late = fmax(0, 2 * bytes / p->arch->hbm_bandwidth - sum);
     for (unsigned op = 0; op < PL_PERF_OPS; op++)
         add_op(p, (enum pl_perf_op)op, 0, times * (f.cyc[op] + (op == PL_PERF_OP_QK ? late : 0)));
+    if (o) {
+        pass_ask(p, o);
+        p->began = b->now;
+    }
     if (!f.mask) { /* of one token, the last tile alone has tokens that it must not see */
         for (unsigned op = 0; op < PL_PERF_OPS; op++)
             f.cyc[op] = 0;
@@ -335,15 +341,15 @@ static void unpack(struct pass *p)
     board_slots(&p->b, chunks * (1 + pieces * 3 + shifted * (1 + wait) + p->pitch / vlen + 3));
 }
 
-void pass_attention(struct pass *p)
+void pass_attention(struct pass *p, const struct linear *o)
 {
     const struct pl_map_rows *r = &p->rows;
     const double K = p->m->n_kv_heads, per_group = fmin(K, p->heads.per_group), whole = floor(K / per_group), rest = K - whole * per_group;
     board_slots(&p->b, 3 + 3 * segs_of(p, r->o.cols) * r->o.rows);
     add_op(p, PL_PERF_OP_INIT, take(p), 0);
-    kv_group(p, per_group, whole);
+    kv_group(p, per_group, whole, rest > 0 ? NULL : o);
     if (rest > 0)
-        kv_group(p, rest, 1);
+        kv_group(p, rest, 1, o);
     if (r->pack) {
         unpack(p);
         add_op(p, PL_PERF_OP_UNPACK, take(p), 0);

@@ -34,15 +34,14 @@ void board_repeat(struct board *b, double count, board_body *body, const void *c
     b->now += by * (count - STEADY);
 }
 
-void board_columns(struct board *b, double columns, double tiles, double insns, bool pairs, unsigned in)
+void board_columns(struct board *b, double columns, const struct column *c, unsigned in)
 {
     if (columns <= 0)
         return;
-    const double blen = b->issue[PL_OPC_MM], array = tiles * blen;
-    const double first = board_later(board_later(b->now, b->matrix_free), b->ready[in]);
-    const double plain = board_later(array, insns), tail = board_later(array, insns + LOOP_TAIL), pace = pairs ? (plain + tail) / 2 : tail;
-    const double step = board_later(blen, (insns - COLUMN_TAIL) / tiles);
-    const double last = first + (columns - 1) * pace + (tiles - 1) * step;
+    const double blen = b->issue[PL_OPC_MM], within = (c->tiles - 1) * board_later(blen, c->step);
+    const double plain = within + board_later(blen, c->turn), tail = within + board_later(blen, c->turn + LOOP_TAIL);
+    const double pace = c->pairs ? (plain + tail) / 2 : tail;
+    const double first = board_later(board_later(b->now, b->matrix_free), b->ready[in]), last = first + (columns - 1) * pace + within;
     b->now = last + 1 + COLUMN_TAIL + LOOP_TAIL;
     b->matrix_free = last + blen;
     b->ready[P_MM] = last + b->result[PL_OPC_MM] + b->result[PL_OPC_MM_WO];

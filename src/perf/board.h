@@ -53,9 +53,14 @@ static inline void board_wait(struct board *b, double until)
 }
 /* The body `count` times: as it is the first two times, then at the pace of the second. */
 void board_repeat(struct board *b, double count, board_body *body, const void *ctx);
-/* `columns` times: `tiles` products of the array, one write-out, `insns` instructions in all, reading place `in`; two more at
- * the end of each column, or, in pairs, of every other. */
-void board_columns(struct board *b, double columns, double tiles, double insns, bool pairs, unsigned in);
+/* A column of BLEN results: `tiles` products, `step` instructions from one to the next, `turn` from the last to the first of
+ * the next column; two more at the end of a column, or, in pairs, of every other. Nothing waits between front end and array. */
+struct column {
+    double tiles, step, turn;
+    bool pairs;
+};
+/* `columns` of them, reading place `in`. */
+void board_columns(struct board *b, double columns, const struct column *c, unsigned in);
 /* A transfer asked for at `ask`: the end of its data. */
 double board_load(struct board *b, double ask, double bytes);
 #endif

@@ -22,10 +22,38 @@ void pass_note(struct pass *p, enum pl_perf_op op, double times)
     p->began = p->b.now;
 }
 
-static void linear(struct pass *p, enum pl_perf_op op, double rows, double k, double n)
+/* The linear layers of a dense layer, each with the one whose first weights it asks for; o's are asked for in attention. */
+enum { LIN_Q, LIN_K, LIN_V, LIN_O, LIN_GATE, LIN_UP, LIN_DOWN, LIN_HEAD, LINS };
+
+static void chain(const struct pass *p, bool sparse, struct linear *lin)
 {
-    pass_linear(p, &(struct linear){.rows = rows, .k = k, .n = n});
+    const struct pl_model_config *m = p->m;
+    const double live = p->rows.live, hidden = m->hidden, kv = (double)m->n_kv_heads * p->plan.head_slot;
+    const bool latent = p->full->mla.kv_rank > 0;
+    lin[LIN_Q] = (struct linear){.rows = live, .k = hidden, .n = (double)m->n_heads * p->plan.head_slot, .pack = p->rows.pack,
+                                 .next = latent ? NULL : &lin[LIN_K], .twin = latent ? NULL : &lin[LIN_HEAD]};
+    lin[LIN_HEAD] = (struct linear){.rows = 1, .k = hidden, .n = m->vocab, .head = true, .twin = latent ? NULL : &lin[LIN_Q]};
+    lin[LIN_K] = (struct linear){.rows = live, .k = hidden, .n = kv, .next = latent ? NULL : &lin[LIN_V]};
+    lin[LIN_V] = (struct linear){.rows = live, .k = hidden, .n = kv};
+    lin[LIN_O] = (struct linear){.rows = live, .k = p->rows.heads.cols, .n = hidden, .next = sparse ? NULL : &lin[LIN_GATE]};
+    lin[LIN_GATE] = (struct linear){.rows = live, .k = hidden, .n = m->ffn, .next = &lin[LIN_UP]};
+    lin[LIN_UP] = (struct linear){.rows = live, .k = hidden, .n = m->ffn, .next = &lin[LIN_DOWN]};
+    lin[LIN_DOWN] = (struct linear){.rows = live, .k = m->ffn, .n = hidden, .next = latent ? NULL : &lin[LIN_Q]};
+}
+
+static void linear(struct pass *p, enum pl_perf_op op, const struct linear *l)
+{
+    pass_linear(p, l);
     pass_note(p, op, 1);
+}
+
+/* `times` products like this one, each with weights of its own. */
+static void each(struct pass *p, enum pl_perf_op op, double times, double rows, double k, double n)
+{
+    const double before = p->out->fixed_bytes;
+    pass_linear(p, &(struct linear){.rows = rows, .k = k, .n = n});
+    pass_note(p, op, times);
+    p->out->fixed_bytes += (times - 1) * (p->out->fixed_bytes - before);
 }
 
 /* Queries, keys and values of MLA: through their ranks, then every head's query against the latent. */
@@ -33,104 +61,103 @@ static void latent_projections(struct pass *p)
 {
     const struct pl_model_config *m = p->full;
     const struct pl_mla *a = &m->mla;
-    const double live = p->rows.live, heads = m->n_heads, q = heads * m->head_dim, latent = a->kv_rank + a->rope;
-    if (a->q_rank) {
-        linear(p, PL_PERF_OP_Q, live, m->hidden, a->q_rank);
-        linear(p, PL_PERF_OP_Q, live, a->q_rank, q);
-    } else {
-        linear(p, PL_PERF_OP_Q, live, m->hidden, q);
-    }
-    pass_linear(p, &(struct linear){.rows = live, .k = a->nope, .n = a->kv_rank});
-    pass_note(p, PL_PERF_OP_Q, heads);
-    p->out->fixed_bytes += (heads - 1) * p->weight_bits / 8 * a->nope * a->kv_rank;
-    linear(p, PL_PERF_OP_K, live, m->hidden, latent);
+    const double live = p->rows.live, q = (double)m->n_heads * m->head_dim;
+    if (a->q_rank)
+        each(p, PL_PERF_OP_Q, 1, live, m->hidden, a->q_rank);
+    each(p, PL_PERF_OP_Q, 1, live, a->q_rank ? a->q_rank : m->hidden, q);
+    each(p, PL_PERF_OP_Q, m->n_heads, live, a->nope, a->kv_rank);
+    each(p, PL_PERF_OP_K, 1, live, m->hidden, (double)a->kv_rank + a->rope);
 }
 
-static void projections(struct pass *p)
+static void projections(struct pass *p, const struct linear *lin)
 {
     const struct pl_model_config *m = p->m;
-    const double live = p->rows.live, q = (double)m->n_heads * p->plan.head_slot, kv = (double)m->n_kv_heads * p->plan.head_slot;
-    if (p->full->mla.kv_rank) {
-        latent_projections(p);
-        return;
-    }
-    linear(p, PL_PERF_OP_Q, live, m->hidden, q);
-    linear(p, PL_PERF_OP_K, live, m->hidden, kv);
-    linear(p, PL_PERF_OP_V, live, m->hidden, kv);
+    linear(p, PL_PERF_OP_Q, &lin[LIN_Q]);
+    linear(p, PL_PERF_OP_K, &lin[LIN_K]);
+    linear(p, PL_PERF_OP_V, &lin[LIN_V]);
     if (p->full->qkv_bias) {
-        pass_add(p, q);
+        pass_add(p, lin[LIN_Q].n);
         pass_note(p, PL_PERF_OP_Q, 1);
-        pass_add(p, 2 * kv);
+        pass_add(p, 2 * lin[LIN_K].n);
         pass_note(p, PL_PERF_OP_K, 1);
     }
     if (p->full->qk_norm) {
-        pass_norm(p, live * (m->n_heads + m->n_kv_heads), p->plan.head_slot);
+        pass_norm(p, p->rows.live * ((double)m->n_heads + m->n_kv_heads), p->plan.head_slot);
         pass_note(p, PL_PERF_OP_NORM, 1);
     }
 }
 
-static void attention_block(struct pass *p)
+static void attention_block(struct pass *p, const struct linear *lin)
 {
     const struct pl_model_config *m = p->m;
     const struct pl_map_rows *r = &p->rows;
+    const struct pl_mla *a = &p->full->mla;
     pass_gains(p);
+    const double start = p->b.now;
     pass_norm(p, r->live, m->hidden);
+    p->norm_cyc = p->b.now - start;
     pass_note(p, PL_PERF_OP_NORM, 1);
-    projections(p);
+    if (a->kv_rank)
+        latent_projections(p);
+    else
+        projections(p, lin);
     pass_rope(p, r->att_live, r->q.cols, r->pack != 0);
     pass_rope(p, r->live, r->k.cols, false);
     pass_note(p, PL_PERF_OP_ROPE, 1);
     pass_store(p);
     pass_note(p, PL_PERF_OP_STORE, 1);
-    pass_attention(p);
-    if (p->full->mla.kv_rank) { /* values come out of the latent */
-        const struct pl_mla *a = &p->full->mla;
-        pass_linear(p, &(struct linear){.rows = r->live, .k = a->kv_rank, .n = a->v});
-        pass_note(p, PL_PERF_OP_O, m->n_heads);
-        p->out->fixed_bytes += (m->n_heads - 1.0) * p->weight_bits / 8 * a->kv_rank * a->v;
-        linear(p, PL_PERF_OP_O, r->live, (double)m->n_heads * a->v, m->hidden);
+    pass_attention(p, a->kv_rank ? NULL : &lin[LIN_O]);
+    if (a->kv_rank) { /* values come out of the latent */
+        each(p, PL_PERF_OP_O, m->n_heads, r->live, a->kv_rank, a->v);
+        each(p, PL_PERF_OP_O, 1, r->live, (double)m->n_heads * a->v, m->hidden);
     } else {
-        linear(p, PL_PERF_OP_O, r->live, r->heads.cols, m->hidden);
+        linear(p, PL_PERF_OP_O, &lin[LIN_O]);
     }
     pass_add(p, m->hidden);
     pass_note(p, PL_PERF_OP_RESIDUAL, 1);
 }
 
-static void mlp(struct pass *p, double rows, double ffn, double times)
+static void mlp(struct pass *p, const struct linear *lin)
 {
-    const struct pl_model_config *m = p->m;
-    const double hidden = m->hidden, before = p->out->fixed_bytes;
-    pass_linear(p, &(struct linear){.rows = rows, .k = hidden, .n = ffn});
-    pass_note(p, PL_PERF_OP_GATE, times);
-    pass_linear(p, &(struct linear){.rows = rows, .k = hidden, .n = ffn});
-    pass_note(p, PL_PERF_OP_UP, times);
+    linear(p, PL_PERF_OP_GATE, &lin[LIN_GATE]);
+    linear(p, PL_PERF_OP_UP, &lin[LIN_UP]);
+    pass_glu(p, lin[LIN_UP].rows, lin[LIN_UP].n);
+    pass_note(p, PL_PERF_OP_GLU, 1);
+    linear(p, PL_PERF_OP_DOWN, &lin[LIN_DOWN]);
+}
+
+/* `times` experts of `ffn` lanes, each for `rows` tokens. */
+static void some_experts(struct pass *p, double times, double rows, double ffn)
+{
+    each(p, PL_PERF_OP_GATE, times, rows, p->m->hidden, ffn);
+    each(p, PL_PERF_OP_UP, times, rows, p->m->hidden, ffn);
     pass_glu(p, rows, ffn);
     pass_note(p, PL_PERF_OP_GLU, times);
-    pass_linear(p, &(struct linear){.rows = rows, .k = ffn, .n = hidden});
-    pass_note(p, PL_PERF_OP_DOWN, times);
-    p->out->fixed_bytes += (times - 1) * (p->out->fixed_bytes - before);
+    each(p, PL_PERF_OP_DOWN, times, rows, ffn, p->m->hidden);
 }
 
 /* Experts that some token of the pass chose, each with its share of the tokens; then those all tokens pass. */
 static void experts(struct pass *p)
 {
-    const struct pl_model_config *m = p->full;
-    const double live = p->rows.live, chosen = pl_perf_distinct_experts(m, live), share = ceil(live * m->moe.top_k / fmax(1, chosen));
-    linear(p, PL_PERF_OP_ROUTE, live, m->hidden, m->moe.experts);
-    mlp(p, share, m->moe.ffn, chosen);
-    if (m->moe.shared)
-        mlp(p, live, (double)m->moe.ffn * m->moe.shared, 1);
+    const struct pl_moe *e = &p->full->moe;
+    const double live = p->rows.live, chosen = pl_perf_distinct_experts(p->full, live);
+    each(p, PL_PERF_OP_ROUTE, 1, live, p->m->hidden, e->experts);
+    some_experts(p, chosen, ceil(live * e->top_k / fmax(1, chosen)), e->ffn);
+    if (e->shared)
+        some_experts(p, 1, live, (double)e->ffn * e->shared);
 }
 
 static void layer(struct pass *p, bool sparse)
 {
-    attention_block(p);
-    pass_norm(p, p->rows.live, p->m->hidden);
+    struct linear lin[LINS];
+    chain(p, sparse, lin);
+    attention_block(p, lin);
+    board_slots(&p->b, p->norm_cyc); /* as before attention */
     pass_note(p, PL_PERF_OP_NORM, 1);
     if (sparse)
         experts(p);
     else
-        mlp(p, p->rows.live, p->m->ffn, 1);
+        mlp(p, lin);
     pass_add(p, p->m->hidden);
     pass_note(p, PL_PERF_OP_RESIDUAL, 1);
 }
@@ -143,7 +170,8 @@ static void layers(struct pass *p, bool sparse, double times, double windowed)
     if (times <= 0)
         return;
     p->out = &l;
-    p->asked = p->b.bus_free = p->b.now - LONG_AGO;
+    p->first_set = p->b.bus_free = p->b.now - LONG_AGO;
+    p->asked = true;
     const double begin = p->b.now;
     layer(p, sparse);
     /* Its first weights came under the layer before. Where HBM is the slower side, they are waited for. */
@@ -201,8 +229,13 @@ enum pl_status pl_perf_pass(const struct pl_arch *arch, const struct pl_model_co
     board_init(&p.b, arch);
     out->rows = p.rows.live;
     out->kv_tile = p.plan.kv_tile;
+    struct linear lin[LINS];
+    chain(&p, false, lin);
     pass_setup(&p);
     pass_note(&p, PL_PERF_OP_SETUP, 1);
+    /* The first gain comes behind the first weights, and so do rows of the embedding that must wait for room in the queue. */
+    const bool many = p.rows.live * segs_of(&p, m->hidden) > arch->outstanding;
+    out->op[many ? PL_PERF_OP_SETUP : PL_PERF_OP_NORM].fixed_cyc += fmax(0, pass_ahead_cyc(&p, &lin[LIN_Q]) + arch->hbm_latency - p.b.now);
     for (uint32_t l = 0; l < m->n_layers; l++)
         kind[pl_model_sparse(m, l)][pl_model_window(m, l) > 0]++;
     for (unsigned s = 0; s < 2; s++)
@@ -210,7 +243,9 @@ enum pl_status pl_perf_pass(const struct pl_arch *arch, const struct pl_model_co
     p.began = p.b.now;
     pass_norm(&p, 1, m->hidden);
     pass_note(&p, PL_PERF_OP_NORM, 1);
-    pass_linear(&p, &(struct linear){.rows = 1, .k = m->hidden, .n = m->vocab, .head = true});
+    p.asked = true; /* by the last layer */
+    pass_linear(&p, &lin[LIN_HEAD]);
+    board_wait(&p.b, p.b.ready[P_MM] + arch->hbm_latency + 2); /* the fence behind the logits */
     pass_note(&p, PL_PERF_OP_LM_HEAD, 1);
     finish(&p);
     return PL_OK;

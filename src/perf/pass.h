@@ -16,9 +16,12 @@ struct pass {
     struct pl_perf_pass *out;
     double pitch, tile; /* lanes; elements of an array tile */
     double weight_bits;  /* of an element, its scale included */
-    double asked;        /* when the weights of the next linear layer can be asked for */
+    bool asked;          /* the next linear layer's first weights are on their way, */
+    double first_set;    /* its first set of tiles is there, */
+    double transfer_cyc; /* and the last transfers take this long each */
     double began;        /* of the operator at hand */
     double glu_cols;     /* of the MLP at hand */
+    double norm_cyc;     /* of a norm of the layer at hand */
 };
 /* Instructions of rd = value; of rd = rs + delta, where large or negative ones need a register. */
 double li_cost(double value);
@@ -31,8 +34,14 @@ void pass_note(struct pass *p, enum pl_perf_op op, double times);
 /* linear.c: rows tokens, K = k lanes in, n out. */
 struct linear {
     double rows, k, n;
-    bool head; /* logits leave chunk by chunk */
+    double pack;              /* lanes of a packed row; 0: not packed */
+    bool head;                /* logits leave chunk by chunk */
+    const struct linear *next; /* whose first weights it asks for; NULL: none */
+    const struct linear *twin; /* that would find its first weights in the same place; NULL: none */
 };
+void pass_ask(struct pass *p, const struct linear *l);
+/* Cycles of HBM for the weights that a predecessor asks for. */
+double pass_ahead_cyc(const struct pass *p, const struct linear *l);
 void pass_linear(struct pass *p, const struct linear *l);
 /* vector.c */
 void pass_gains(struct pass *p); /* asks for those of both norms of the next layer */
@@ -43,5 +52,5 @@ void pass_add(struct pass *p, double cols); /* live rows of `cols` lanes += othe
 void pass_glu(struct pass *p, double rows, double cols);
 void pass_setup(struct pass *p);
 /* attention.c: init, all KV tiles, normalise, unpack; notes its operators itself. */
-void pass_attention(struct pass *p);
+void pass_attention(struct pass *p, const struct linear *o); /* o: the layer behind it, asked for under the last tile */
 #endif

@@ -243,6 +243,11 @@ void pass_setup(struct pass *p)
     const double zeros = segs_of(p, r->y.cols) * r->y.rows;
     const double packed = r->pack ? segs_of(p, r->q.cols) * r->q.rows + segs_of(p, r->heads.cols) * r->heads.rows : 0;
     const double spread = r->spread ? segs_of(p, p->pitch) * (r->spread_q.rows + 1) : 0;
-    board_slots(b, 3 * (zeros + packed + spread) + 20);
+    /* Lanes of a last chunk that no result goes to. */
+    const double tails[] = {r->k.cols, r->v.cols, r->delta.cols, r->gate.cols, r->up.cols, r->pack ? 0 : r->q.cols};
+    double rest = 0;
+    for (size_t i = 0; i < PL_COUNT(tails); i++)
+        rest += fmod(tails[i], p->pitch) > 0 ? segs_of(p, 1) * r->alloc : 0;
+    board_slots(b, 3 * (zeros + packed + spread + rest) + 50);
     board_ints(b, r->live * (4 + 3 * segs_of(p, r->x.cols)) + 8 * 4);
 }

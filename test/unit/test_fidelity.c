@@ -104,7 +104,7 @@ TEST(test_monotone)
     struct pl_perf_time t;
     REFUSED(PL_ERANGE, "at least 1", pl_perf_eval(&a, &m, &none, &t, &d));
     OK(pl_arch_set(&a, "vector_rows=64", &d));
-    REFUSED(PL_EUNSUPPORTED, "cannot hold one row", pl_perf_pass(&a, &m, 1, &p, &d));
+    REFUSED(PL_EUNSUPPORTED, "cannot hold", pl_perf_pass(&a, &m, 1, &p, &d));
 }
 
 int main(void)
