@@ -33,6 +33,13 @@ static void op_linear(struct comp *c, const struct pl_graph_op *op)
                            .pack = op->dst == PL_VAL_Q ? c->rows->pack : 0};
     emit_gemm(c, &g);
     gp_give(&c->em, desc);
+    if (op->bias)
+        emit_bias(c, g.y, op->bias, g.pack);
+}
+
+static void op_head_norm(struct comp *c, const struct pl_graph_op *op)
+{
+    emit_head_norm(c, value(c, op->dst), op->dst == PL_VAL_Q ? c->rows->att_live : c->rows->live, op->weight);
 }
 
 static void op_rope(struct comp *c, const struct pl_graph_op *op)
@@ -74,7 +81,7 @@ static void layer(struct comp *c, uint32_t l)
 {
     typedef void op_fn(struct comp *c, const struct pl_graph_op *op);
     static op_fn *const emit[PL_OP_KINDS] = {
-        [PL_OP_NORM] = op_norm,           [PL_OP_LINEAR] = op_linear,       [PL_OP_ROPE] = op_rope,
+        [PL_OP_NORM] = op_norm,           [PL_OP_LINEAR] = op_linear,       [PL_OP_HEAD_NORM] = op_head_norm, [PL_OP_ROPE] = op_rope,
         [PL_OP_KV_STORE] = op_kv_store,   [PL_OP_ATTENTION] = op_attention, [PL_OP_GLU] = op_glu,
         [PL_OP_RESIDUAL] = op_residual,
     };
@@ -135,6 +142,7 @@ static void constants(struct comp *c, struct pl_image *img, const struct pl_map_
     fp[PL_FP_ONE] = 1.0f;
     fp[PL_FP_INV_E] = (float)(1.0 / c->cfg->hidden);
     fp[PL_FP_EPS] = (float)c->cfg->rms_eps;
+    fp[PL_FP_INV_D] = (float)(1.0 / c->cfg->head_dim);
     img->fp = fp;
     img->n_fp = PL_FP_STATE;
 
