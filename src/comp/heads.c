@@ -14,7 +14,7 @@ static void load_packed(struct comp *c, uint8_t desc, uint32_t pack, uint32_t st
 {
     struct emit *em = &c->em;
     const uint32_t vlen = c->arch->vlen;
-    const uint8_t dst = emit_const(em, c->rows->gain.base), col = emit_const(em, 0);
+    const uint8_t dst = emit_const(em, c->rows->bias.base), col = emit_const(em, 0);
     const struct loop l = loop_begin(em, (uint64_t)c->rows->att_live * (step / vlen));
     INS(em, H_LOAD_V, .rd = dst, .rs1 = 0, .rs2 = desc, .rs3 = col);
     emit_add(em, dst, dst, vlen);
@@ -24,13 +24,12 @@ static void load_packed(struct comp *c, uint8_t desc, uint32_t pack, uint32_t st
     gp_give(em, col);
 }
 
-static void bias_packed(struct comp *c, const struct pl_map_tensor *t, uint8_t desc, uint32_t pack)
+static void bias_packed(struct comp *c, const struct pl_map_tensor *t, uint32_t pack)
 {
     struct emit *em = &c->em;
     const uint32_t vlen = c->arch->vlen, step = pack > vlen ? pack : vlen;
-    load_packed(c, desc, pack, step);
     const uint8_t mask = set_mask(c, 0, pack);
-    const uint8_t row = emit_const(em, t->base), y = gp_take(em), b = emit_const(em, c->rows->gain.base);
+    const uint8_t row = emit_const(em, t->base), y = gp_take(em), b = emit_const(em, c->rows->bias.base);
     const struct loop l = loop_begin(em, c->rows->att_live);
     emit_add(em, y, row, 0);
     for (uint32_t s = 0; s < step; s += vlen) {
@@ -46,19 +45,26 @@ static void bias_packed(struct comp *c, const struct pl_map_tensor *t, uint8_t d
         gp_give(em, used[i]);
 }
 
-void emit_bias(struct comp *c, const struct pl_map_tensor *t, enum pl_weight bias, uint32_t pack)
+void emit_bias_load(struct comp *c, const struct pl_map_tensor *t, enum pl_weight bias, uint32_t pack)
 {
     const uint8_t desc = emit_layer_desc(c, bias);
-    if (pack) {
-        bias_packed(c, t, desc, pack);
-    } else {
-        const struct pl_map_tensor row = {c->rows->gain.base, 1, t->cols};
-        const struct pl_map_tensor *const both[] = {t, &row};
-        uint8_t r[2];
-        emit_load_row(c, desc, &row);
-        emit_rows(c, c->rows->live, t->cols, both, r, 2, add_seg, r);
-    }
+    if (pack)
+        load_packed(c, desc, pack, pack > c->arch->vlen ? pack : c->arch->vlen);
+    else
+        emit_load_row(c, desc, &(struct pl_map_tensor){c->rows->bias.base, 1, t->cols});
     gp_give(&c->em, desc);
+}
+
+void emit_bias(struct comp *c, const struct pl_map_tensor *t, uint32_t pack)
+{
+    if (pack) {
+        bias_packed(c, t, pack);
+        return;
+    }
+    const struct pl_map_tensor row = {c->rows->bias.base, 1, t->cols};
+    const struct pl_map_tensor *const both[] = {t, &row};
+    uint8_t r[2];
+    emit_rows(c, c->rows->live, t->cols, both, r, 2, add_seg, r);
 }
 
 /* ---- a norm of every head ---- */
@@ -149,22 +155,27 @@ static void norm_row_wide(struct comp *c, const struct pl_map_tensor *t, const s
     loop_end(em, units);
 }
 
-void emit_head_norm(struct comp *c, const struct pl_map_tensor *t, uint32_t rows, enum pl_weight gain)
+void emit_head_gain_load(struct comp *c, const struct pl_map_tensor *to, enum pl_weight gain)
+{
+    const uint8_t desc = emit_layer_desc(c, gain);
+    if (c->plan.head_slot > c->arch->vlen) {
+        emit_load_row(c, desc, to);
+    } else { /* a slot repeats to the width of the row */
+        const uint8_t dst = emit_const(&c->em, to->base);
+        INS(&c->em, H_LOAD_V, .rd = dst, .rs1 = 0, .rs2 = desc, .rs3 = 0);
+        gp_give(&c->em, dst);
+    }
+    gp_give(&c->em, desc);
+}
+
+void emit_head_norm(struct comp *c, const struct pl_map_tensor *t, uint32_t rows, const struct pl_map_tensor *gain)
 {
     struct emit *em = &c->em;
-    const uint32_t hs = c->plan.head_slot, vlen = c->arch->vlen;
-    const struct pl_map_tensor g = {c->rows->gain.base, 1, hs};
-    const uint8_t desc = emit_layer_desc(c, gain);
-    struct head_norm r = {gp_take(em), emit_const(em, c->rows->tmp.base), emit_const(em, g.base)};
-    if (hs <= vlen)
-        INS(em, H_LOAD_V, .rd = r.gain, .rs1 = 0, .rs2 = desc, .rs3 = 0); /* a slot repeats to the width of the row */
-    else
-        emit_load_row(c, desc, &g);
-    gp_give(em, desc);
+    struct head_norm r = {gp_take(em), emit_const(em, c->rows->tmp.base), emit_const(em, gain->base)};
     const uint8_t row = emit_const(em, t->base);
     const struct loop l = loop_begin(em, rows);
     emit_add(em, r.x, row, 0);
-    if (hs <= vlen) {
+    if (c->plan.head_slot <= c->arch->vlen) {
         struct seg_ptr p = {r.x, t->rows};
         emit_segs(c, t->cols, &p, 1, norm_narrow, &r);
     } else {
