@@ -14,12 +14,17 @@ static const struct pl_map_tensor *value(const struct comp *c, enum pl_value v)
     return t[v];
 }
 
-/* Gains load long before their norm: of the current layer, or of the next one. */
+/* Vectors load long before their use: of the current layer, or of the next one. */
+static void load_vector(struct comp *c, enum pl_weight w, bool next_layer, const struct pl_map_tensor *to)
+{
+    const uint8_t desc = next_layer ? emit_next_layer_desc(c, w) : emit_layer_desc(c, w);
+    emit_load_row(c, desc, to);
+    gp_give(&c->em, desc);
+}
+
 static void load_gain(struct comp *c, enum pl_weight gain, bool next_layer)
 {
-    const uint8_t desc = next_layer ? emit_next_layer_desc(c, gain) : emit_layer_desc(c, gain);
-    emit_load_row(c, desc, &c->rows->gain[gain != PL_W_INPUT_NORM]);
-    gp_give(&c->em, desc);
+    load_vector(c, gain, next_layer, &c->rows->gain[gain != PL_W_INPUT_NORM]);
 }
 
 static void op_norm(struct comp *c, const struct pl_graph_op *op)
@@ -32,6 +37,8 @@ static void op_norm(struct comp *c, const struct pl_graph_op *op)
     load_gain(c, PL_W_POST_NORM, false);
     for (unsigned i = 0; c->cfg->qk_norm && i < 2; i++)
         emit_head_gain_load(c, &c->rows->head_gain[i], i ? PL_W_K_NORM : PL_W_Q_NORM);
+    if (c->cfg->sinks)
+        load_vector(c, PL_W_SINKS, false, &c->rows->sinks);
 }
 
 static void op_linear(struct comp *c, const struct pl_graph_op *op)
@@ -119,15 +126,44 @@ static void layer(struct comp *c, uint32_t l)
 }
 
 struct code { /* pcs of one program */
-    uint32_t entry, layer_begin, layer_end;
+    uint32_t entry, layer_end;
+    struct pl_buf layer_begin; /* uint32_t of every layer that is written out */
 };
+
+/* A layer of each kind in its loop; the layers of a run take turns. */
+static void write_layers(struct comp *c, struct code *code)
+{
+    struct emit *em = &c->em;
+    uint32_t l = 0;
+    code->layer_begin.len = 0;
+    c->layer = -1;
+    while (l < c->cfg->n_layers) {
+        const struct pl_graph_run run = pl_graph_run(c->cfg, l);
+        const struct loop loop = loop_begin(em, run.repeat);
+        for (uint32_t i = 0; i < run.period; i++) {
+            const uint32_t pc = emit_pc(em);
+            pl_buf_put(&code->layer_begin, &pc, sizeof pc);
+            c->layer = (int)(code->layer_begin.len / sizeof pc) - 1;
+            c->window = pl_model_window(c->cfg, l + i);
+            layer(c, l + i);
+            const uint8_t next = gp_take(em);
+            INS(em, S_LD_INT, .rd = next, .imm = INT_LAYER);
+            emit_add(em, next, next, c->per_layer);
+            INS(em, S_ST_INT, .rd = next, .imm = INT_LAYER);
+            gp_give(em, next);
+        }
+        loop_end(em, loop);
+        l += run.period * run.repeat;
+    }
+    c->layer = -1;
+}
 
 /* One program: all layers for rows->live tokens. Rows that only pad to BLEN are kept zero: y's here, the others follow.
  * So are the lanes of packed rows that no head has. */
-static struct code write_program(struct comp *c, const struct pl_map_rows *rows, bool all_rows)
+static void write_program(struct comp *c, const struct pl_map_rows *rows, bool all_rows, struct code *code)
 {
     struct emit *em = &c->em;
-    struct code code = {.entry = emit_pc(em)};
+    code->entry = emit_pc(em);
     c->rows = rows;
     emit_op(em, "setup");
     const uint8_t r = emit_const(em, DESC_LAYERS);
@@ -146,35 +182,38 @@ static struct code write_program(struct comp *c, const struct pl_map_rows *rows,
     }
     emit_embed(c);
     emit_rope_load(c);
-    const struct loop l = loop_begin(em, c->cfg->n_layers);
-    code.layer_begin = emit_pc(em);
-    c->chain.in_layer = true;
-    layer(c, 0);
-    c->chain.in_layer = false;
-    const uint8_t next = gp_take(em);
-    INS(em, S_LD_INT, .rd = next, .imm = INT_LAYER);
-    emit_add(em, next, next, c->per_layer);
-    INS(em, S_ST_INT, .rd = next, .imm = INT_LAYER);
-    gp_give(em, next);
-    loop_end(em, l);
-    code.layer_end = emit_pc(em);
+    write_layers(c, code);
+    code->layer_end = emit_pc(em);
     emit_head(c, all_rows);
     INS(em, C_FENCE, .rd = 0);
     INS(em, C_HALT, .rd = 0);
-    return code;
 }
 
 /* Written twice: see chain.c. */
-static struct code program(struct comp *c, const struct pl_map_rows *rows, bool all_rows)
+static void program(struct comp *c, const struct pl_map_rows *rows, bool all_rows, struct code *out)
 {
     const size_t code = c->em.code.len, ops = c->em.ops.len;
+    pl_buf_init(&out->layer_begin);
     chain_begin(c, true);
-    write_program(c, rows, all_rows);
+    write_program(c, rows, all_rows, out);
     c->em.code.len = code;
     c->em.ops.len = ops;
     chain_plan(c);
     chain_begin(c, false);
-    return write_program(c, rows, all_rows);
+    write_program(c, rows, all_rows, out);
+}
+
+/* "prefill.layer_begin", "prefill.1.layer_begin" and so on, then ".layer_end". */
+static void layer_marks(struct comp *c, const char *program, const struct code *code, struct pl_buf *out)
+{
+    for (size_t i = 0; i < code->layer_begin.len / sizeof(uint32_t); i++) {
+        const struct pl_named begin = {i ? pl_arena_printf(c->a, "%s.%zu.layer_begin", program, i)
+                                         : pl_arena_printf(c->a, "%s.layer_begin", program),
+                                       ((const uint32_t *)(const void *)code->layer_begin.data)[i]};
+        pl_buf_put(out, &begin, sizeof begin);
+    }
+    const struct pl_named end = {pl_arena_printf(c->a, "%s.layer_end", program), code->layer_end};
+    pl_buf_put(out, &end, sizeof end);
 }
 
 static void constants(struct comp *c, struct pl_image *img, const struct pl_map_rows *chunk, const struct code code[2])
@@ -188,18 +227,23 @@ static void constants(struct comp *c, struct pl_image *img, const struct pl_map_
     img->fp = fp;
     img->n_fp = PL_FP_STATE;
 
+    fp[PL_FP_LOWEST] = -pl_minifloat_max(c->plan.vec);
     const struct pl_named param[] = {
-        {"pos", INT_POS}, {"tiles", INT_TILES}, {"last", INT_LAST}, {"ids", INT_IDS}};
+        {"pos", INT_POS}, {"tiles", INT_TILES}, {"last", INT_LAST}, {"first", INT_FIRST}, {"ids", INT_IDS}};
     const struct pl_named constant[] = {
         {"chunk", chunk->live},     {"context", c->context},        {"vocab", c->cfg->vocab},
         {"layers", c->cfg->n_layers}, {"kv_tile", c->plan.kv_tile}, {"token", INT_TOKEN},
-        {"logits", DESC_LOGITS},
-        {"prefill.layer_begin", code[0].layer_begin}, {"prefill.layer_end", code[0].layer_end},
-        {"decode.layer_begin", code[1].layer_begin},  {"decode.layer_end", code[1].layer_end}};
+        {"logits", DESC_LOGITS},    {"window", c->cfg->window}};
+    struct pl_buf all;
+    pl_buf_init(&all);
+    pl_buf_put(&all, constant, sizeof constant);
+    layer_marks(c, "prefill", &code[0], &all);
+    layer_marks(c, "decode", &code[1], &all);
     img->param = memcpy(pl_alloc(c->a, sizeof param), param, sizeof param);
     img->n_param = PL_COUNT(param);
-    img->constant = memcpy(pl_alloc(c->a, sizeof constant), constant, sizeof constant);
-    img->n_const = PL_COUNT(constant);
+    img->constant = memcpy(pl_alloc(c->a, all.len), all.data, all.len);
+    img->n_const = all.len / sizeof(struct pl_named);
+    pl_buf_fini(&all);
 }
 
 static enum pl_status finish(struct comp *c, struct pl_image *img, const struct code code[2], struct pl_diag *d)
@@ -264,10 +308,12 @@ enum pl_status pl_comp_model(struct pl_arena *a, const struct pl_checkpoint *ck,
     emit_init(&c.em);
     pl_buf_init(&c.chain.links);
     struct code code[2];
-    code[0] = program(&c, &chunk, opt->all_logits);
-    code[1] = program(&c, &one, false);
+    program(&c, &chunk, opt->all_logits, &code[0]);
+    program(&c, &one, false, &code[1]);
     constants(&c, out, &chunk, code);
     const enum pl_status s = finish(&c, out, code, d);
+    for (unsigned i = 0; i < 2; i++)
+        pl_buf_fini(&code[i].layer_begin);
     emit_fini(&c.em);
     pl_buf_fini(&c.chain.links);
     return s;

@@ -9,8 +9,8 @@ struct pl_host {
     struct pl_sim *sim;
     uint32_t position;
     uint32_t prefill, decode;                              /* entry points */
-    uint32_t pos, tiles, last, ids, token;                 /* INT SRAM words */
-    uint32_t chunk, context, vocab, kv_tile, logits;       /* constants */
+    uint32_t pos, tiles, last, first, ids, token;                 /* INT SRAM words */
+    uint32_t chunk, context, vocab, kv_tile, window, logits;       /* constants */
 };
 
 static enum pl_status find_names(struct pl_host *h, struct pl_diag *d)
@@ -25,6 +25,7 @@ static enum pl_status find_names(struct pl_host *h, struct pl_diag *d)
         {g->entry, g->n_entry, "prefill", &h->prefill},  {g->entry, g->n_entry, "decode", &h->decode},
         {g->param, g->n_param, "pos", &h->pos},          {g->param, g->n_param, "tiles", &h->tiles},
         {g->param, g->n_param, "last", &h->last},        {g->param, g->n_param, "ids", &h->ids},
+        {g->param, g->n_param, "first", &h->first},      {g->constant, g->n_const, "window", &h->window},
         {g->constant, g->n_const, "token", &h->token},   {g->constant, g->n_const, "chunk", &h->chunk},
         {g->constant, g->n_const, "vocab", &h->vocab},   {g->constant, g->n_const, "context", &h->context},
         {g->constant, g->n_const, "logits", &h->logits}, {g->constant, g->n_const, "kv_tile", &h->kv_tile},
@@ -82,6 +83,8 @@ static enum pl_status pass(struct pl_host *h, const uint32_t *ids, uint32_t n, s
     PL_TRY(pl_sim_set_int(h->sim, h->pos, h->position, d));
     PL_TRY(pl_sim_set_int(h->sim, h->tiles, (h->position + n - 1) / h->kv_tile, d));
     PL_TRY(pl_sim_set_int(h->sim, h->last, n - 1, d));
+    const uint32_t hidden = h->window && h->position + 1 > h->window ? h->position + 1 - h->window : 0;
+    PL_TRY(pl_sim_set_int(h->sim, h->first, hidden / h->kv_tile, d));
     for (uint32_t i = 0; i < width; i++)
         PL_TRY(pl_sim_set_int(h->sim, h->ids + i, i < n ? ids[i] : 0, d));
     PL_TRY(pl_sim_run(h->sim, decode ? h->decode : h->prefill, &stop, d));
