@@ -36,25 +36,33 @@ static const struct fidelity_input {
     uint32_t rows, position; /* rows 1: decode; else prefill of so many */
     const char *set;         /* one more parameter, or NULL */
     bool quick;
+    uint32_t batch; /* sequences of a decode pass, at position and at shorter ones; 0: one */
 } cases[] = {
-    {AGENT, "small", 1, 500, NULL, true},          {AGENT, "small", 64, 448, NULL, true},
-    {AGENT, "tiny", 1, 200, NULL, true},           {AGENT, "medium", 1, 300, NULL, true},
-    {SMOLLM, "small", 1, 1000, NULL, true},        {SMOLLM, "small", 1, 8000, NULL, false},
-    {SMOLLM, "small", 64, 0, NULL, false},         {SMOLLM, "medium", 1, 1000, NULL, true},
-    {SMOLLM, "medium", 64, 512, NULL, true},       {SMOLLM, "medium", 16, 512, NULL, true},
-    {SMOLLM, "tiny", 1, 100, NULL, false},         {SMOLLM, "wide_vector", 1, 100, NULL, false},
-    {SMOLLM, "narrow_vector", 1, 500, NULL, true}, {LLAMA_1B, "medium", 1, 2000, NULL, false},
-    {LLAMA_1B, "medium", 64, 2048, NULL, false},   {LLAMA_1B, "paper", 1, 100, NULL, true},
-    {LLAMA_1B, "paper", 1, 8000, NULL, true},      {LLAMA_1B, "paper", 1, 120000, NULL, false},
-    {LLAMA_1B, "paper", 64, 0, NULL, true},        {LLAMA_1B, "paper", 64, 30000, NULL, false},
-    {LLAMA_1B, "paper", 1, 8000, "hbm_bandwidth=800", true}, {LLAMA_7B, "paper", 1, 4000, NULL, true},
-    {LLAMA_7B, "paper", 64, 4032, NULL, false},    {LLAMA_8B, "paper", 1, 1000, NULL, true},
-    {LLAMA_8B, "paper", 1, 30000, NULL, true},     {LLAMA_8B, "paper", 1, 114000, NULL, false},
-    {LLAMA_8B, "paper", 64, 4096, NULL, false},    {LLAMA_8B, "paper", 32, 16384, NULL, false},
-    {LLAMA_8B, "paper", 1, 90000, "weight_format=mxint8:16", false}, {LLAMA_70B_2, "paper", 1, 1400, NULL, true},
-    {LLAMA_70B_2, "paper", 1, 90000, NULL, false}, {LLAMA_70B_2, "paper", 32, 2048, NULL, false},
-    {LLAMA_70B_2, "paper", 32, 90048, NULL, false}, {LLAMA_70B, "paper", 1, 90000, NULL, false},
+    {AGENT, "small", 1, 500, NULL, true, 0},          {AGENT, "small", 64, 448, NULL, true, 0},
+    {AGENT, "tiny", 1, 200, NULL, true, 0},           {AGENT, "medium", 1, 300, NULL, true, 0},
+    {SMOLLM, "small", 1, 1000, NULL, true, 0},        {SMOLLM, "small", 1, 8000, NULL, false, 0},
+    {SMOLLM, "small", 64, 0, NULL, false, 0},         {SMOLLM, "medium", 1, 1000, NULL, true, 0},
+    {SMOLLM, "medium", 64, 512, NULL, true, 0},       {SMOLLM, "medium", 16, 512, NULL, true, 0},
+    {SMOLLM, "tiny", 1, 100, NULL, false, 0},         {SMOLLM, "wide_vector", 1, 100, NULL, false, 0},
+    {SMOLLM, "narrow_vector", 1, 500, NULL, true, 0}, {LLAMA_1B, "medium", 1, 2000, NULL, false, 0},
+    {LLAMA_1B, "medium", 64, 2048, NULL, false, 0},   {LLAMA_1B, "paper", 1, 100, NULL, true, 0},
+    {LLAMA_1B, "paper", 1, 8000, NULL, true, 0},      {LLAMA_1B, "paper", 1, 120000, NULL, false, 0},
+    {LLAMA_1B, "paper", 64, 0, NULL, true, 0},        {LLAMA_1B, "paper", 64, 30000, NULL, false, 0},
+    {LLAMA_1B, "paper", 1, 8000, "hbm_bandwidth=800", true, 0}, {LLAMA_7B, "paper", 1, 4000, NULL, true, 0},
+    {LLAMA_7B, "paper", 64, 4032, NULL, false, 0},    {LLAMA_8B, "paper", 1, 1000, NULL, true, 0},
+    {LLAMA_8B, "paper", 1, 30000, NULL, true, 0},     {LLAMA_8B, "paper", 1, 114000, NULL, false, 0},
+    {LLAMA_8B, "paper", 64, 4096, NULL, false, 0},    {LLAMA_8B, "paper", 32, 16384, NULL, false, 0},
+    {LLAMA_8B, "paper", 1, 90000, "weight_format=mxint8:16", false, 0}, {LLAMA_70B_2, "paper", 1, 1400, NULL, true, 0},
+    {LLAMA_70B_2, "paper", 1, 90000, NULL, false, 0}, {LLAMA_70B_2, "paper", 32, 2048, NULL, false, 0},
+    {LLAMA_70B_2, "paper", 32, 90048, NULL, false, 0}, {LLAMA_70B, "paper", 1, 90000, NULL, false, 0},
+    {AGENT, "small", 1, 500, NULL, true, 4},       {SMOLLM, "medium", 1, 2000, NULL, false, 8},
+    {LLAMA_1B, "paper", 1, 8000, NULL, true, 4},   {LLAMA_8B, "paper", 1, 90000, NULL, false, 16},
 };
+/* Sequence i of a batch. */
+static uint32_t position_of(const struct fidelity_input *c, uint32_t i)
+{
+    return c->position - c->position / 2 * i / (c->batch ? c->batch : 1);
+}
 
 size_t fidelity_cases(void)
 {
@@ -99,11 +107,20 @@ static enum pl_status simulate(struct pl_sim *sim, const struct pl_image *img, c
 {
     uint64_t entry;
     enum pl_sim_stop stop;
-    const uint32_t last = c->position + c->rows - 1;
+    const uint32_t last = c->position + c->rows - 1, kv_tile = img->plan.kv_tile;
+    uint64_t word;
     PL_TRY(pl_image_find(img->entry, img->n_entry, c->rows > 1 ? "prefill" : "decode", &entry, d));
-    PL_TRY(set_param(sim, img, "pos", c->position, d));
-    PL_TRY(set_param(sim, img, "tiles", last / img->plan.kv_tile, d));
-    PL_TRY(set_param(sim, img, "last", c->rows - 1, d));
+    if (!c->batch) {
+        PL_TRY(set_param(sim, img, "pos", c->position, d));
+        PL_TRY(set_param(sim, img, "tiles", last / kv_tile, d));
+        PL_TRY(set_param(sim, img, "last", c->rows - 1, d));
+    }
+    for (uint32_t i = 0; i < c->batch; i++) {
+        PL_TRY(pl_image_find(img->param, img->n_param, "batch_pos", &word, d));
+        PL_TRY(pl_sim_set_int(sim, word + i, position_of(c, i), d));
+        PL_TRY(pl_image_find(img->param, img->n_param, "batch_tiles", &word, d));
+        PL_TRY(pl_sim_set_int(sim, word + i, position_of(c, i) / kv_tile, d));
+    }
     PL_TRY(pl_sim_run(sim, (uint32_t)entry, &stop, d));
     const struct pl_sim_stats *s = pl_sim_stats(sim);
     for (size_t i = 0; i + 1 < s->n_op; i++)
@@ -134,13 +151,15 @@ static enum pl_status closed_form(const struct pl_arch *arch, const struct pl_mo
                                   struct fidelity *out, struct pl_diag *d)
 {
     struct pl_perf_pass p;
-    PL_TRY(pl_perf_pass(arch, m, c->rows, &p, d));
-    if (p.rows != c->rows)
+    double tiles = 0;
+    PL_TRY(c->batch ? pl_perf_batch_pass(arch, m, c->batch, &p, d) : pl_perf_pass(arch, m, c->rows, &p, d));
+    if (!c->batch && p.rows != c->rows)
         return pl_fail(d, PL_EUNSUPPORTED, "%u rows do not fit", c->rows);
-    const double tiles = (double)((c->position + c->rows - 1) / p.kv_tile);
+    for (uint32_t i = 0; i < (c->batch ? c->batch : 1); i++)
+        tiles += (double)((position_of(c, i) + c->rows - 1) / p.kv_tile);
     for (unsigned op = 0; op < PL_PERF_OPS; op++)
         out->op[op].closed = p.op[op].fixed_cyc + tiles * p.op[op].tile_cyc;
-    out->closed = pl_perf_pass_cycles(&p, c->position + c->rows - 1);
+    out->closed = p.fixed_cyc + tiles * p.tile_cyc;
     return PL_OK;
 }
 
@@ -148,14 +167,14 @@ enum pl_status fidelity_case(size_t index, struct fidelity *out, struct pl_diag 
 {
     const struct fidelity_input *c = &cases[index];
     struct pl_checkpoint ck = {.dir = models[c->model].name, .config = models[c->model].config};
-    const struct pl_comp_options opt = {.context = c->position + c->rows, .chunk = c->rows > 1 ? c->rows : 16, .no_weights = true};
+    const struct pl_comp_options opt = {.context = c->position + c->rows, .chunk = c->rows > 1 ? c->rows : 16, .no_weights = true, .batch = c->batch};
     struct pl_arena a;
     struct pl_arch arch;
     struct pl_image img;
     struct pl_sim *sim = NULL;
     *out = (struct fidelity){.op_max = 0};
-    snprintf(out->name, sizeof out->name, "%s, %s%s%s, %s of %u at %u", models[c->model].name, c->machine, c->set ? " " : "",
-             c->set ? c->set : "", c->rows > 1 ? "prefill" : "decode", c->rows, c->position);
+    snprintf(out->name, sizeof out->name, "%s, %s%s%s, %s of %u at %s%u", models[c->model].name, c->machine, c->set ? " " : "",
+             c->set ? c->set : "", c->rows > 1 ? "prefill" : "decode", c->batch ? c->batch : c->rows, c->batch ? "up to " : "", c->position);
     PL_TRY(machine_of(c, &arch, d));
     pl_arena_init(&a);
     enum pl_status s = pl_comp_model(&a, &ck, &arch, &opt, &img, d);

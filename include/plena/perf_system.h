@@ -2,11 +2,12 @@
  *
  * A system is described by published figures, each with its source in the file. Three readings, always labelled: plain
  * roofline, derated (stated efficiencies), paper-implied. Source: reference/perf-model.md 4, 5, 9.
- * Depends on: perf.h.   Threads: pure functions. */
+ * Depends on: perf.h, perf_time.h.   Threads: pure functions. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef PLENA_PERF_SYSTEM_H
 #define PLENA_PERF_SYSTEM_H
 #include "plena/perf.h"
+#include "plena/perf_time.h"
 
 struct pl_system {
     char name[64], title[64], source[512];
@@ -48,4 +49,21 @@ struct pl_serve {
  * hold such cells. */
 enum pl_status pl_serve(const struct pl_system *s, const struct pl_model_config *m, const struct pl_serve_job *job,
                         enum pl_serve_reading reading, struct pl_serve *out, struct pl_diag *d);
+
+/* ---- our own schedule ---- */
+/* What one of tp devices computes: heads, ffn lanes and vocabulary divided, the hidden state whole. */
+enum pl_status pl_perf_shard(const struct pl_model_config *m, uint32_t tp, struct pl_model_config *out, struct pl_diag *d);
+struct pl_schedule {
+    struct pl_serve serve;      /* largest_batch: with the machine's own formats, scales counted */
+    double rows;                /* sequences of a decode pass */
+    double device_s, links_s;   /* of a step: passes of a device by pl_perf_batch_pass; all-reduces between tp devices */
+    double hbm_share;           /* of the peak, while a device works */
+    enum pl_perf_op largest;    /* the operator that takes most of it */
+    double largest_share;
+};
+/* Every device of `s` is an `arch`; dp and tp of `split` say how they share the model, links as `s` has them, none of their
+ * time hidden. Errors: PL_EUNSUPPORTED when a shard does not fit a device, or for other splits; as pl_perf_pass. */
+enum pl_status pl_serve_schedule(const struct pl_system *s, const struct pl_arch *arch, const struct pl_perf_split *split,
+                                 const struct pl_model_config *m, const struct pl_serve_job *job, struct pl_schedule *out,
+                                 struct pl_diag *d);
 #endif

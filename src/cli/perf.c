@@ -127,12 +127,12 @@ static enum pl_status time_table(struct perf_cmd *c, struct pl_buf *out)
     struct pl_table t;
     char b1[32], b2[32];
     const struct pl_arch *arch = &c->j.arch;
-    const struct pl_perf_job job = {c->prompt, c->output ? c->output : 1, 1, (uint32_t)c->chunk};
-    PL_TRY(pl_perf_pass(arch, &c->model, 1, &step, &c->j.d));
+    const struct pl_perf_job job = {c->prompt, c->output ? c->output : 1, (uint32_t)c->batch, (uint32_t)c->chunk};
+    PL_TRY(pl_perf_batch_pass(arch, &c->model, (uint32_t)c->batch, &step, &c->j.d));
     PL_TRY(pl_perf_pass(arch, &c->model, 1u << pl_log2(c->chunk), &pass, &c->j.d));
     PL_TRY(pl_perf_eval(arch, &c->model, &job, &time, &c->j.d));
-    const double before = (double)(c->prompt / step.kv_tile), tiles = (double)((c->prompt - 1) / pass.kv_tile);
-    const double total = pl_perf_pass_cycles(&step, c->prompt), last = pl_perf_pass_cycles(&pass, c->prompt - 1);
+    const double before = c->batch * (double)(c->prompt / step.kv_tile), tiles = (double)((c->prompt - 1) / pass.kv_tile);
+    const double total = step.fixed_cyc + before * step.tile_cyc, last = pl_perf_pass_cycles(&pass, c->prompt - 1);
     pl_arena_init(&a);
     pl_table_init(&t, &a, "<operator, whole model on one device|decode cycles|share|prefill cycles|share");
     for (unsigned op = 0; op < PL_PERF_OPS; op++) {
@@ -147,8 +147,8 @@ static enum pl_status time_table(struct perf_cmd *c, struct pl_buf *out)
     pl_arena_fini(&a);
     pl_buf_printf(out,
                   "\ndecode: the step behind %llu tokens; prefill: the pass of %u tokens that ends there\n"
-                  "one sequence: TTFT %.4f s, mean step %.4f ms, %.1f tokens/s; HBM %.1f %% of its peak in decode\n",
-                  (unsigned long long)c->prompt, pass.rows, time.ttft_s, time.step_s * 1e3, time.tps, 100 * time.hbm_share);
+                  "TTFT of one %.4f s; batch %.0f: mean step %.4f ms, %.1f tokens/s; HBM %.1f %% of its peak in decode\n",
+                  (unsigned long long)c->prompt, pass.rows, time.ttft_s, c->batch, time.step_s * 1e3, time.tps, 100 * time.hbm_share);
     return PL_OK;
 }
 
@@ -156,13 +156,13 @@ static enum pl_status time_json(struct perf_cmd *c, json_t *o)
 {
     struct pl_perf_time t;
     struct pl_perf_pass step;
-    const struct pl_perf_job job = {c->prompt, c->output ? c->output : 1, 1, (uint32_t)c->chunk};
+    const struct pl_perf_job job = {c->prompt, c->output ? c->output : 1, (uint32_t)c->batch, (uint32_t)c->chunk};
     PL_TRY(pl_perf_eval(&c->j.arch, &c->model, &job, &t, &c->j.d));
-    PL_TRY(pl_perf_pass(&c->j.arch, &c->model, 1, &step, &c->j.d));
+    PL_TRY(pl_perf_batch_pass(&c->j.arch, &c->model, (uint32_t)c->batch, &step, &c->j.d));
     json_t *ops = json_object();
     for (unsigned op = 0; op < PL_PERF_OPS; op++)
         json_object_set_new(ops, pl_perf_op_name((enum pl_perf_op)op),
-                            json_real(step.op[op].fixed_cyc + (double)(c->prompt / step.kv_tile) * step.op[op].tile_cyc));
+                            json_real(step.op[op].fixed_cyc + c->batch * (double)(c->prompt / step.kv_tile) * step.op[op].tile_cyc));
     json_object_set_new(o, "time", json_pack("{s:f, s:f, s:f, s:f, s:f, s:o}", "ttft_s", t.ttft_s, "step_s", t.step_s, "tps", t.tps,
                                              "hbm_bytes", t.hbm_bytes, "hbm_share", t.hbm_share, "decode_step_cycles", ops));
     return PL_OK;
@@ -287,7 +287,7 @@ int cmd_perf(const struct verb *v, int argc, char **argv)
         {"link-gbs", OPT_U64, &c.link_gbs, "N", "GB/s of a device's link, one way (default 448)"},
         {"link-ns", OPT_U64, &c.link_ns, "N", "latency of a hop (default 1000)"},
         {"no-scales", OPT_FLAG, &c.no_scales, NULL, "the paper's convention: scales of MX blocks cost nothing"},
-        {"time", OPT_FLAG, &c.time, NULL, "cycles by operator of one sequence on one device, whatever its HBM holds"},
+        {"time", OPT_FLAG, &c.time, NULL, "cycles by operator on one device, whatever its HBM holds"},
         {"area", OPT_FLAG, &c.area, NULL, "area and full-activity power of the machine"},
         {"corner", OPT_TEXT, &c.corner_name, "NAME", "synthesis (default) or paper: cost constants"},
         {"constants", OPT_FLAG, &c.constants, NULL, "every cost constant with its source"},

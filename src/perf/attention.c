@@ -54,7 +54,7 @@ static void softmax_seg(struct board *b, const void *ctx)
 {
     const struct segs *s = ctx;
     const unsigned n = s->f->n;
-    const bool each = s->f->p->rows.live > 1;
+    const bool each = s->f->p->rows.att_tokens > 1;
     for (unsigned i = 0; s->step == SEG_MAX && s->f->mask && i < n; i++) {
         board_ints(b, each);
         board_op(b, PL_OPC_VMOVE, S_ROW + i, S_ROW + i, P_NONE);
@@ -103,7 +103,7 @@ static void softmax_loop(struct board *b, const void *ctx)
 {
     const struct flash *f = ctx;
     softmax_block(b, f);
-    board_ints(b, f->n + 1 + (f->p->rows.live > 1));
+    board_ints(b, f->n + 1 + (f->p->rows.att_tokens > 1));
     board_slots(b, 1);
 }
 
@@ -283,14 +283,14 @@ static void init(struct flash *f)
 
 static void add_op(struct pass *p, enum pl_perf_op op, double fixed, double tile)
 {
-    p->out->op[op].fixed_cyc += fixed;
+    p->out->op[op].fixed_cyc += p->times * fixed;
     p->out->op[op].tile_cyc += tile;
 }
 
 /* `times` groups of this many kv heads. */
 static void kv_group(struct pass *p, double kv_heads, double times, const struct linear *o)
 {
-    const double per_kv = p->rows.pack ? 1 : p->m->n_heads / p->m->n_kv_heads, live = p->rows.live;
+    const double per_kv = p->rows.pack ? 1 : p->m->n_heads / p->m->n_kv_heads, live = p->rows.att_tokens;
     struct flash f = {.p = p, .kv_heads = kv_heads, .heads = kv_heads * per_kv, .group_rows = p->m->n_heads / p->m->n_kv_heads};
     struct board *b = &p->b;
     const double bytes = kv_bytes(p, kv_heads), load_insns = 4 + 2 * (3 + p->heads.token_tiles * (1 + 3 * p->heads.spans));
@@ -302,7 +302,9 @@ static void kv_group(struct pass *p, double kv_heads, double times, const struct
     board_load(b, b->now, bytes);
     board_ints(b, 8);
     add_op(p, PL_PERF_OP_LOAD, times * take(p), times * (load_insns + 5));
-    const double wait = fmax(0, data - b->now);
+    /* Sequences of a batch but the first find the bus free. */
+    const double wait_one = fmax(0, data - b->now), fresh = ceil(bytes / p->arch->hbm_bandwidth) + p->arch->hbm_latency - load_insns;
+    const double wait = p->times > 1 && wait_one > fresh ? fresh + (wait_one - fresh) / p->times : wait_one;
     board_wait(b, data);
     p->began = b->now;
     f.mask = live > 1;
@@ -328,7 +330,7 @@ static void kv_group(struct pass *p, double kv_heads, double times, const struct
     const struct scaling s = {&f, head_segs(p), p->rows.att_live, true};
     board_repeat(b, f.heads, scale_head, &s);
     add_op(p, PL_PERF_OP_NORMALISE, times * take(p), 0);
-    p->out->fixed_bytes += times * 2 * bytes;
+    p->out->fixed_bytes += p->times * times * 2 * bytes;
     p->out->tile_bytes += times * 2 * bytes;
 }
 
@@ -341,17 +343,41 @@ static void unpack(struct pass *p)
     board_slots(&p->b, chunks * (1 + pieces * 3 + shifted * (1 + wait) + p->pitch / vlen + 3));
 }
 
+/* The queries of one sequence of a batch, in the shape that a pass of one token has them. */
+static void gather(struct pass *p)
+{
+    const struct pl_map_rows *r = &p->rows;
+    const double vlen = p->arch->vlen, addr = 4 + p->arch->lat_sram;
+    if (r->pack && r->pack < p->pitch) {
+        const double step = fmin(r->pack, vlen), pieces = r->att_live * r->pack / step;
+        const double swaps = r->pack < vlen ? log2(vlen / r->pack) / 2 : 0; /* on average */
+        board_slots(&p->b, pieces * (addr + 2 + 1 + swaps * (1 + p->b.result[PL_OPC_VMOVE])));
+        return;
+    }
+    const double parts = r->pack ? r->att_live : 1, lanes = r->pack ? r->pack : r->q.cols;
+    board_slots(&p->b, addr + 1 + parts * (3 + segs_of(p, lanes) * 3 + ceil(lanes / p->pitch)));
+}
+
 void pass_attention(struct pass *p, const struct linear *o)
 {
     const struct pl_map_rows *r = &p->rows;
     const double K = p->m->n_kv_heads, per_group = fmin(K, p->heads.per_group), whole = floor(K / per_group), rest = K - whole * per_group;
-    board_slots(&p->b, 3 + 3 * segs_of(p, r->o.cols) * r->o.rows);
-    add_op(p, PL_PERF_OP_INIT, take(p), 0);
-    kv_group(p, per_group, whole, rest > 0 ? NULL : o);
-    if (rest > 0)
-        kv_group(p, rest, 1, o);
-    if (r->pack) {
-        unpack(p);
-        add_op(p, PL_PERF_OP_UNPACK, take(p), 0);
+    if (r->batch) {
+        if (o)
+            pass_ask(p, o); /* before all sequences */
+        add_op(p, PL_PERF_OP_STORE, take(p) / p->times, 0);
+        board_slots(&p->b, 20); /* this one's position, tiles and place in the cache */
+        gather(p);
+        add_op(p, PL_PERF_OP_GATHER, take(p), 0);
     }
+    board_slots(&p->b, 3 + 3 * segs_of(p, r->o.cols) * r->o.rows + (r->batch ? 14 : 0));
+    add_op(p, PL_PERF_OP_INIT, take(p), 0);
+    kv_group(p, per_group, whole, rest > 0 || r->batch ? NULL : o);
+    if (rest > 0)
+        kv_group(p, rest, 1, r->batch ? NULL : o);
+    if (r->pack)
+        unpack(p);
+    else if (r->batch)
+        board_slots(&p->b, 6 + segs_of(p, r->o.cols) * 3 + ceil(r->o.cols / p->pitch));
+    add_op(p, PL_PERF_OP_UNPACK, take(p), 0);
 }

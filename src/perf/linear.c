@@ -14,9 +14,30 @@ static struct column column_of(const struct pass *p, double tiles, double slices
     return (struct column){tiles, 2 + b + 1 / slices, 8 + b, false}; /* with the two pointers and the loop over tiles */
 }
 
-/* Results leave for HBM and the greedy choice is made: behind every chunk of the head. */
+static void choice(struct board *b, const void *ctx)
+{
+    const struct pass *p = ctx;
+    const double segs = p->pitch / p->arch->vlen;
+    board_op(b, PL_OPC_SMEM, 7, P_FPMEM, P_NONE);
+    board_ints(b, 2);
+    for (double s = 0; s < segs; s++) {
+        board_ints(b, 4);
+        board_op(b, PL_OPC_VMOVE, P_ROW, P_MM, P_NONE);
+        board_op(b, PL_OPC_VMAX, 7, P_ROW, 7);
+        board_ints(b, 2);
+    }
+    board_op(b, PL_OPC_SMEM, P_FPMEM, 7, P_NONE);
+    board_ints(b, 3);
+}
+
+/* Results leave for HBM and the greedy choice is made, for every sequence: behind every chunk of the head. */
 static void logits(struct pass *p)
 {
+    if (p->rows.batch) {
+        board_ints(&p->b, 8);
+        board_repeat(&p->b, p->times, choice, p);
+        return;
+    }
     struct board *b = &p->b;
     const double segs = p->pitch / p->arch->vlen;
     board_ints(b, 14 + 3 * segs); /* the stores wait in their queue */

@@ -30,9 +30,9 @@ static void chain(const struct pass *p, bool sparse, struct linear *lin)
     const struct pl_model_config *m = p->m;
     const double live = p->rows.live, hidden = m->hidden, kv = (double)m->n_kv_heads * p->plan.head_slot;
     const bool latent = p->full->mla.kv_rank > 0;
-    lin[LIN_Q] = (struct linear){.rows = live, .k = hidden, .n = (double)m->n_heads * p->plan.head_slot, .pack = p->rows.pack,
+    lin[LIN_Q] = (struct linear){.rows = live, .k = hidden, .n = (double)m->n_heads * p->plan.head_slot, .pack = p->rows.q_pack,
                                  .next = latent ? NULL : &lin[LIN_K], .twin = latent ? NULL : &lin[LIN_HEAD]};
-    lin[LIN_HEAD] = (struct linear){.rows = 1, .k = hidden, .n = m->vocab, .head = true, .twin = latent ? NULL : &lin[LIN_Q]};
+    lin[LIN_HEAD] = (struct linear){.rows = p->times, .k = hidden, .n = m->vocab, .head = true, .twin = latent ? NULL : &lin[LIN_Q]};
     lin[LIN_K] = (struct linear){.rows = live, .k = hidden, .n = kv, .next = latent ? NULL : &lin[LIN_V]};
     lin[LIN_V] = (struct linear){.rows = live, .k = hidden, .n = kv};
     lin[LIN_O] = (struct linear){.rows = live, .k = p->rows.heads.cols, .n = hidden, .next = sparse ? NULL : &lin[LIN_GATE]};
@@ -101,7 +101,7 @@ static void attention_block(struct pass *p, const struct linear *lin)
         latent_projections(p);
     else
         projections(p, lin);
-    pass_rope(p, r->att_live, r->q.cols, r->pack != 0);
+    pass_rope(p, r->q_live, r->q.cols, r->q_pack != 0);
     pass_rope(p, r->live, r->k.cols, false);
     pass_note(p, PL_PERF_OP_ROPE, 1);
     pass_store(p);
@@ -211,8 +211,9 @@ static void plain(const struct pl_model_config *m, struct pl_model_config *out)
         out->ffn = shared;
 }
 
-enum pl_status pl_perf_pass(const struct pl_arch *arch, const struct pl_model_config *m, uint32_t rows, struct pl_perf_pass *out,
-                            struct pl_diag *d)
+/* batch 0: tokens of one sequence. */
+static enum pl_status any_pass(const struct pl_arch *arch, const struct pl_model_config *m, uint32_t rows, uint32_t batch,
+                               struct pl_perf_pass *out, struct pl_diag *d)
 {
     struct pl_model_config laid_out;
     struct pass p = {.arch = arch, .m = &laid_out, .full = m, .out = out};
@@ -220,7 +221,8 @@ enum pl_status pl_perf_pass(const struct pl_arch *arch, const struct pl_model_co
     double kind[2][2] = {{0}}; /* layers: sparse, windowed */
     *out = (struct pl_perf_pass){0};
     PL_TRY(pl_map_plan(arch, &laid_out, NULL, NULL, NULL, &p.plan, d));
-    PL_TRY(pl_map_fit_rows(arch, &laid_out, &p.plan, rows, &p.rows, d));
+    PL_TRY(batch ? pl_map_batch_rows(arch, &laid_out, &p.plan, batch, &p.rows, d) : pl_map_fit_rows(arch, &laid_out, &p.plan, rows, &p.rows, d));
+    p.times = batch ? batch : 1;
     p.heads = pl_map_heads(&laid_out, &p.plan);
     p.pitch = pl_arch_pitch(arch);
     p.tile = (double)arch->mlen * arch->mlen;
@@ -241,7 +243,7 @@ enum pl_status pl_perf_pass(const struct pl_arch *arch, const struct pl_model_co
     for (unsigned s = 0; s < 2; s++)
         layers(&p, s, kind[s][0] + kind[s][1], kind[s][1]);
     p.began = p.b.now;
-    pass_norm(&p, 1, m->hidden);
+    pass_norm(&p, p.times, m->hidden);
     pass_note(&p, PL_PERF_OP_NORM, 1);
     p.asked = true; /* by the last layer */
     pass_linear(&p, &lin[LIN_HEAD]);
@@ -249,6 +251,26 @@ enum pl_status pl_perf_pass(const struct pl_arch *arch, const struct pl_model_co
     pass_note(&p, PL_PERF_OP_LM_HEAD, 1);
     finish(&p);
     return PL_OK;
+}
+
+enum pl_status pl_perf_pass(const struct pl_arch *arch, const struct pl_model_config *m, uint32_t rows, struct pl_perf_pass *out,
+                            struct pl_diag *d)
+{
+    return any_pass(arch, m, rows, 0, out, d);
+}
+
+enum pl_status pl_perf_batch_pass(const struct pl_arch *arch, const struct pl_model_config *m, uint32_t batch, struct pl_perf_pass *out,
+                                  struct pl_diag *d)
+{
+    return any_pass(arch, m, batch, batch > 1 ? batch : 0, out, d);
+}
+
+double pl_perf_batch_cycles(const struct pl_perf_pass *p, const uint64_t *position, size_t n)
+{
+    double tiles = 0;
+    for (size_t i = 0; i < n; i++)
+        tiles += (double)(position[i] / p->kv_tile);
+    return p->fixed_cyc + tiles * p->tile_cyc;
 }
 
 double pl_perf_pass_cycles(const struct pl_perf_pass *p, uint64_t position)
@@ -283,18 +305,18 @@ enum pl_status pl_perf_eval(const struct pl_arch *arch, const struct pl_model_co
     if (!job->prompt || !job->output || !job->batch || !job->chunk)
         return pl_fail(d, PL_ERANGE, "prompt, output, batch and chunk must be at least 1");
     PL_TRY(pl_perf_pass(arch, m, 1u << pl_log2(job->chunk), &prefill, d));
-    PL_TRY(pl_perf_pass(arch, m, 1, &step, d));
+    PL_TRY(pl_perf_batch_pass(arch, m, job->batch, &step, d));
     const uint64_t rows = prefill.rows, passes = (job->prompt + rows - 1) / rows;
     /* KV tiles before the last of pass i, whose last token is at (i + 1) rows - 1; of step j at prompt + j. */
     const double before = floor_sum(passes, prefill.kv_tile, rows, rows - 1);
-    const double steps = (double)job->output, behind = floor_sum(job->output, step.kv_tile, 1, job->prompt);
+    const double steps = (double)job->output, behind = job->batch * floor_sum(job->output, step.kv_tile, 1, job->prompt);
     *out = (struct pl_perf_time){.ttft_cyc = (double)passes * prefill.fixed_cyc + before * prefill.tile_cyc,
                                  .decode_cyc = steps * step.fixed_cyc + behind * step.tile_cyc};
     const double decode_bytes = steps * step.fixed_bytes + behind * step.tile_bytes;
     out->hbm_bytes = (double)passes * prefill.fixed_bytes + before * prefill.tile_bytes + decode_bytes;
     out->ttft_s = out->ttft_cyc / arch->clock_hz;
     out->step_s = out->decode_cyc / steps / arch->clock_hz;
-    out->tps = 1 / out->step_s;
+    out->tps = job->batch / out->step_s;
     out->hbm_share = decode_bytes / out->decode_cyc / arch->hbm_bandwidth;
     return PL_OK;
 }

@@ -14,6 +14,7 @@ struct pass {
     struct pl_map_rows rows;
     struct pl_map_heads heads;
     struct pl_perf_pass *out;
+    double times;       /* sequences of the pass, one after the other in attention */
     double pitch, tile; /* lanes; elements of an array tile */
     double weight_bits;  /* of an element, its scale included */
     bool asked;          /* the next linear layer's first weights are on their way, */

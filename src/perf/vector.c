@@ -230,6 +230,8 @@ void pass_store(struct pass *p)
     const struct pl_format kv = pl_format_resolve(p->plan.kv, p->plan.vec);
     const double bytes = 2 * live * fmax(64, lanes * pl_perf_bits(&kv, true) / 8);
     board_ints(b, 6 + 2 * segs_of(p, lanes) * 3);
+    if (p->rows.batch)
+        board_ints(b, 16 + (p->times - 1) * (30 + 2 * segs_of(p, lanes) * 6));
     const double done = board_load(b, fmax(b->now - 4, b->ready[P_MM]), bytes);
     board_wait(b, done);
     board_slots(b, 1);

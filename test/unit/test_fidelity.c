@@ -6,6 +6,7 @@
 #include "test.h"
 
 #include "fidelity.h"
+#include "plena/perf_system.h"
 
 static struct pl_diag d;
 
@@ -62,6 +63,58 @@ TEST(test_sums_are_their_terms)
     }
 }
 
+/* A batch of sequences of one length is the job's decode; of mixed lengths, the sum over their tiles. */
+TEST(test_batches)
+{
+    (void)state;
+    struct pl_arch a;
+    struct pl_model_config m;
+    struct pl_perf_pass p, one;
+    struct pl_perf_time t;
+    const uint64_t equal[4] = {5000, 5000, 5000, 5000}, mixed[4] = {5000, 100, 9000, 2048};
+    OK(pl_arch_load("paper", &a, &d));
+    assert_true(pl_perf_known("llama-3.1-8b", &m));
+    OK(pl_perf_batch_pass(&a, &m, 4, &p, &d));
+    OK(pl_perf_batch_pass(&a, &m, 1, &one, &d));
+    OK(pl_perf_eval(&a, &m, &(struct pl_perf_job){5000, 1, 4, 64}, &t, &d));
+    NEAR(t.decode_cyc, pl_perf_batch_cycles(&p, equal, 4), 1e-3);
+    NEAR(t.tps * t.step_s, 4, 1e-9);
+    NEAR(pl_perf_batch_cycles(&p, mixed, 4), p.fixed_cyc + (2 + 0 + 4 + 1) * p.tile_cyc, 1e-3); /* tiles of 2048 tokens */
+    /* Weights are read once for all four; each has its own cache. */
+    assert_true(p.fixed_cyc < 4 * one.fixed_cyc && p.fixed_cyc > one.fixed_cyc);
+    REFUSED(PL_EUNSUPPORTED, "cannot hold 65536 rows", pl_perf_batch_pass(&a, &m, 65536, &p, &d));
+}
+
+/* Shards: what tensor-parallel devices leave to each; a model that does not fit, or not divide, is refused. */
+TEST(test_schedule_on_devices)
+{
+    (void)state;
+    struct pl_arch a;
+    struct pl_model_config m, shard;
+    struct pl_system s;
+    struct pl_schedule v, w;
+    const struct pl_serve_job job = {16, 90000, 8000};
+    OK(pl_arch_load("paper", &a, &d));
+    OK(pl_system_load("plena", &s, &d));
+    assert_true(pl_perf_known("llama-3.3-70b", &m));
+    OK(pl_perf_shard(&m, 8, &shard, &d));
+    assert_int_equal(shard.n_heads, 8);
+    assert_int_equal(shard.n_kv_heads, 1);
+    assert_int_equal(shard.ffn, 3584);
+    assert_int_equal(shard.hidden, 8192);
+    REFUSED(PL_ERANGE, "tp 3", pl_perf_shard(&m, 3, &shard, &d));
+    REFUSED(PL_EUNSUPPORTED, "does not fit", pl_serve_schedule(&s, &a, &(struct pl_perf_split){16, 1, 1, 1, 1}, &m, &job, &v, &d));
+    REFUSED(PL_EUNSUPPORTED, "only dp and tp", pl_serve_schedule(&s, &a, &(struct pl_perf_split){1, 2, 8, 1, 1}, &m, &job, &v, &d));
+    OK(pl_serve_schedule(&s, &a, &(struct pl_perf_split){2, 1, 8, 1, 1}, &m, &job, &v, &d));
+    NEAR(v.serve.step_s, v.device_s + v.links_s, 1e-12);
+    NEAR(v.serve.tps, 16 / v.serve.step_s, 1e-9);
+    assert_true(v.hbm_share > 0 && v.hbm_share <= 1 && v.largest_share > 0 && v.largest_share < 1);
+    s.link_us = 0; /* no latency, and links as fast as one likes: the devices' time is left */
+    s.link_gbs = 1e6;
+    OK(pl_serve_schedule(&s, &a, &(struct pl_perf_split){2, 1, 8, 1, 1}, &m, &job, &w, &d));
+    assert_true(w.device_s <= v.device_s && w.links_s < v.links_s / 100);
+}
+
 TEST(test_no_allocation)
 {
     (void)state;
@@ -112,6 +165,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_closed_form_meets_the_simulator),
         cmocka_unit_test(test_sums_are_their_terms),
+        cmocka_unit_test(test_batches),
+        cmocka_unit_test(test_schedule_on_devices),
         cmocka_unit_test(test_no_allocation),
         cmocka_unit_test(test_monotone),
     };
