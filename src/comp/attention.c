@@ -211,20 +211,6 @@ static uint64_t seg_addr(const struct comp *c, const struct pl_map_tensor *t, co
     return lane_addr(c, t, lane);
 }
 
-/* Vector instructions on `lanes` lanes from `lane` on, all in one vector row, leave the others alone. Returns the mask
- * operand. */
-static uint8_t set_mask(struct comp *c, uint64_t lane, uint32_t lanes)
-{
-    struct emit *em = &c->em;
-    const uint32_t vlen = c->arch->vlen, hlen = c->plan.hlen;
-    if (lanes >= vlen)
-        return 0;
-    const uint8_t r = emit_const(em, (((uint64_t)1 << (lanes / hlen)) - 1) << (lane % vlen / hlen));
-    INS(em, C_SET_V_MASK_REG, .rd = r);
-    gp_give(em, r);
-    return 1;
-}
-
 /* Row r of the spread queries: the lanes of its head from q; the others stay zero. */
 static void spread_head(struct comp *c, const struct flash *f, const struct head *h)
 {
@@ -331,7 +317,7 @@ static void softmax(struct comp *c, const struct flash *f, uint32_t slot, uint32
 {
     const uint32_t first = slot * c->rows->att_live;
     const struct softmax x = {.rows = rows, .m = f->fp_m + first, .l = f->fp_l + first, .a = f->fp_a, .tok = f->tok,
-                              .mask = f->last || c->rows->att_tokens > 1};
+                              .mask = f->last || c->rows->att_tokens > 1, .window = c->window};
     emit_op(&c->em, "attention.softmax");
     emit_softmax(c, &x);
 }
@@ -385,18 +371,80 @@ static void finish_step(struct comp *c, const struct flash *f, const struct head
     scale_head(c, h, f->fp_l + h->slot * c->rows->att_live, true);
 }
 
-static void init_state(struct comp *c, const struct flash *f)
+/* `n` words from register fp + word on, m = f1 and l = f2. */
+static void store_state(struct comp *c, const struct flash *f, uint32_t word, uint32_t n)
 {
     struct emit *em = &c->em;
-    const uint32_t n = f->kv_heads * f->per_kv * c->rows->att_live;
-    const uint8_t fp = emit_const(em, 0);
-    INS(em, S_LD_FP, .rd = 1, .imm = PL_FP_NEG_INF);
+    const uint8_t fp = emit_const(em, word);
     const struct loop l = loop_begin(em, n);
     INS(em, S_ST_FP, .rd = 1, .rs1 = fp, .imm = f->fp_m);
-    INS(em, S_ST_FP, .rd = 0, .rs1 = fp, .imm = f->fp_l);
+    INS(em, S_ST_FP, .rd = 2, .rs1 = fp, .imm = f->fp_l);
     emit_add(em, fp, fp, 1);
     loop_end(em, l);
     gp_give(em, fp);
+}
+
+/* f1 = the sink in the lanes of a head, from register at. */
+static void load_sink(struct comp *c, uint8_t at, uint8_t mask)
+{
+    INS(&c->em, S_LD_FP, .rd = 1, .imm = PL_FP_NEG_INF);
+    INS(&c->em, V_RED_MAX, .rd = 1, .rs1 = at, .rs3 = mask);
+}
+
+/* The first m is the head's sink, and its share of the denominator 1. */
+static void sink_step(struct comp *c, const struct flash *f, const struct head *h)
+{
+    struct emit *em = &c->em;
+    const uint32_t vlen = c->arch->vlen, hs = c->plan.head_slot, pack = c->rows->pack, rows = c->rows->att_live;
+    const uint32_t turns = pack ? rows : 1; /* packed: a row for each head */
+    const bool aligned = pack % vlen == 0;
+    const uint8_t at = gp_take(em), fp = emit_const(em, h->slot * rows);
+    for (uint32_t g = 0; g < turns; g += aligned ? turns : 1) {
+        const uint64_t lane = h->lane + (uint64_t)g * pack;
+        const uint8_t mask = set_mask(c, lane, hs);
+        emit_li(em, at, c->rows->sinks.base + lane / vlen * vlen);
+        const struct loop l = loop_begin(em, aligned ? turns : 1);
+        load_sink(c, at, mask);
+        if (pack) {
+            INS(em, S_ST_FP, .rd = 1, .rs1 = fp, .imm = f->fp_m);
+            INS(em, S_ST_FP, .rd = 2, .rs1 = fp, .imm = f->fp_l);
+            emit_add(em, fp, fp, 1);
+            emit_add(em, at, at, pack);
+        }
+        loop_end(em, l);
+    }
+    gp_give(em, at);
+    gp_give(em, fp);
+    if (!pack)
+        store_state(c, f, h->slot * rows, rows);
+}
+
+static void init_state(struct comp *c, const struct flash *f)
+{
+    if (c->cfg->sinks) {
+        INS(&c->em, S_LD_FP, .rd = 2, .imm = PL_FP_ONE);
+        each_head(c, f, sink_step);
+        return;
+    }
+    INS(&c->em, S_LD_FP, .rd = 1, .imm = PL_FP_LOWEST);
+    INS(&c->em, S_ADD_FP, .rd = 2);
+    store_state(c, f, 0, f->kv_heads * f->per_kv * c->rows->att_live);
+}
+
+/* Registers: the first KV tile's first token, and how many tiles follow it. */
+static void first_tile(struct comp *c, uint8_t tok, uint8_t follow)
+{
+    struct emit *em = &c->em;
+    INS(em, S_LD_INT, .rd = follow, .imm = INT_TILES);
+    if (!c->window) {
+        emit_li(em, tok, 0);
+        return;
+    }
+    const uint8_t tile = emit_const(em, c->plan.kv_tile);
+    INS(em, S_LD_INT, .rd = tok, .imm = INT_FIRST);
+    INS(em, S_SUB_INT, .rd = follow, .rs1 = follow, .rs2 = tok);
+    INS(em, S_MUL_INT, .rd = tok, .rs1 = tok, .rs2 = tile);
+    gp_give(em, tile);
 }
 
 static void kv_group(struct comp *c, struct flash *f)
@@ -408,11 +456,11 @@ static void kv_group(struct comp *c, struct flash *f)
         each_head(c, f, spread_head);
     emit_op(em, "attention.load");
     f->cur = emit_const(em, 0);
-    f->tok = emit_const(em, 0);
+    f->tok = gp_take(em);
+    const uint8_t tiles = gp_take(em);
+    first_tile(c, f->tok, tiles);
     load_kv(c, f, f->tok, f->cur);
     f->last = false;
-    const uint8_t tiles = gp_take(em);
-    INS(em, S_LD_INT, .rd = tiles, .imm = INT_TILES);
     const struct loop l = loop_begin_reg(em, tiles);
     gp_give(em, tiles);
     const uint8_t next = gp_take(em), other = emit_const(em, f->set);

@@ -19,7 +19,9 @@ enum { LAYER_K = PL_WEIGHTS, LAYER_V, LAYER_TENSORS };
 /* Behind the last layer, as if of one more, stand the final norm and the head; its first linear layer is PL_W_Q. */
 enum { LAYER_FINAL_GAIN = PL_W_INPUT_NORM, LAYER_HEAD = PL_W_Q };
 /* INT SRAM words. */
-enum { INT_POS, INT_TILES, INT_LAST, INT_TOKEN, INT_LAYER, INT_COL, INT_HALF, INT_KV_ROW, INT_SEQ, INT_SEQ_ROW, INT_IDS = 16 };
+enum {
+    INT_POS, INT_TILES, INT_LAST, INT_TOKEN, INT_LAYER, INT_COL, INT_HALF, INT_FIRST, INT_KV_ROW, INT_SEQ, INT_SEQ_ROW, INT_IDS = 16
+};
 
 /* chain.c: a linear layer of the program. */
 struct link {
@@ -29,7 +31,7 @@ struct link {
     uint32_t tiles;  /* of a set */
     bool simple;     /* streams through two places only */
     bool alone;      /* in a loop of its own, or chosen at run time: loads its first weights itself */
-    bool in_layer;
+    int layer;       /* which of the layers that are written out, or -1 */
     struct pl_map_tensor tail; /* lanes behind the results in their last chunk, which must be zero; rows 0: none */
     /* made by chain_plan */
     bool whole;      /* takes all of Matrix SRAM */
@@ -49,15 +51,17 @@ struct comp {
     struct pl_plan plan;
     struct pl_map_heads heads;
     uint32_t pitch, context, batch, capacity; /* sequences; rows of the cache that each of them has */
-    uint32_t int_pos, int_tiles, int_tokens;  /* INT SRAM of a batched pass: a word for each sequence */
+    uint32_t int_pos, int_tiles, int_first, int_tokens; /* INT SRAM of a batched pass: a word for each sequence */
     uint32_t per_layer, slot[LAYER_TENSORS]; /* descriptors of a layer; place of each among them, or NO_SLOT */
     struct emit em;
     const struct pl_map_rows *rows; /* of the pass being emitted */
+    int layer;                      /* being emitted, of those written out; -1: none */
+    uint32_t window;                /* its */
     struct {
         struct pl_buf links; /* struct link */
         size_t at;
         const struct link *held;       /* whose successor's loads are still to be asked for */
-        bool noting, in_layer, around, hold; /* around: the last layer loads for the first; hold: of emit_next_ahead */
+        bool noting, around, hold; /* around: the last layer loads for the first; hold: of emit_next_ahead */
         uint32_t base, half;           /* tiles: where the halves begin, and of one */
     } chain;
 };
@@ -98,6 +102,9 @@ uint64_t lane_addr(const struct comp *c, const struct pl_map_tensor *t, uint64_t
 void emit_zero(struct comp *c, const struct pl_map_tensor *t);
 /* Load row 0 of descriptor register `desc` (columns of t) into the one-row tensor t. */
 void emit_load_row(struct comp *c, uint8_t desc, const struct pl_map_tensor *t);
+/* Vector instructions on `lanes` lanes from `lane` on, all in one vector row, leave the others alone. Returns the mask
+ * operand. */
+uint8_t set_mask(struct comp *c, uint64_t lane, uint32_t lanes);
 /* Register with the descriptor of a tensor of the current layer. */
 uint8_t emit_layer_desc(struct comp *c, unsigned tensor);
 uint8_t emit_next_layer_desc(struct comp *c, unsigned tensor);
@@ -124,13 +131,20 @@ void emit_rmsnorm(struct comp *c, const struct pl_map_tensor *gain, uint32_t liv
 void emit_rope_load(struct comp *c);
 /* rows: of tokens, or with `packed` of heads of one token. */
 void emit_rope(struct comp *c, const struct pl_map_tensor *t, uint32_t rows, bool packed, unsigned table);
+/* heads.c: t += bias, for all live tokens; with `pack` to the packed rows of one. Its load goes before. */
+void emit_bias_load(struct comp *c, const struct pl_map_tensor *t, enum pl_weight bias, uint32_t pack);
+void emit_bias(struct comp *c, const struct pl_map_tensor *t, uint32_t pack);
+/* Every head of the rows of t = its RMSNorm. */
+void emit_head_gain_load(struct comp *c, const struct pl_map_tensor *to, enum pl_weight gain);
+void emit_head_norm(struct comp *c, const struct pl_map_tensor *t, uint32_t rows, const struct pl_map_tensor *gain);
 void emit_kv_store(struct comp *c);
 void emit_attention(struct comp *c);
 /* softmax.c: rows of scores become P; m, l and a = exp(old m - m) of every row in FP SRAM. */
 struct softmax {
     uint32_t rows, m, l, a; /* FP SRAM words of row 0 */
     uint8_t tok;            /* register: first token of the KV tile */
-    bool mask;              /* rows may not see every token of it */
+    bool mask;              /* rows may not see every token of it: later ones */
+    uint32_t window;        /* tokens a row sees; 0: all earlier ones */
 };
 void emit_softmax(struct comp *c, const struct softmax *x);
 void emit_unpack(struct comp *c);

@@ -10,9 +10,9 @@ struct pl_host {
     struct pl_sim *sim;
     uint32_t *position;                                    /* of each sequence */
     uint32_t prefill, decode;                              /* entry points */
-    uint32_t pos, tiles, last, ids, token;                 /* INT SRAM words */
-    uint32_t kv_row, batch_pos, batch_tiles, tokens;       /* of a batch */
-    uint32_t chunk, context, vocab, kv_tile, logits, logit_rows, batch, capacity; /* constants */
+    uint32_t pos, tiles, last, first, ids, token;              /* INT SRAM words */
+    uint32_t kv_row, batch_pos, batch_tiles, batch_first, tokens; /* of a batch */
+    uint32_t chunk, context, vocab, kv_tile, window, logits, logit_rows, batch, capacity; /* constants */
 };
 
 struct wanted {
@@ -41,6 +41,7 @@ static enum pl_status find_names(struct pl_host *h, struct pl_diag *d)
         {g->entry, g->n_entry, "prefill", &h->prefill},  {g->entry, g->n_entry, "decode", &h->decode},
         {g->param, g->n_param, "pos", &h->pos},          {g->param, g->n_param, "tiles", &h->tiles},
         {g->param, g->n_param, "last", &h->last},        {g->param, g->n_param, "ids", &h->ids},
+        {g->param, g->n_param, "first", &h->first},      {g->constant, g->n_const, "window", &h->window},
         {g->constant, g->n_const, "token", &h->token},   {g->constant, g->n_const, "chunk", &h->chunk},
         {g->constant, g->n_const, "vocab", &h->vocab},   {g->constant, g->n_const, "context", &h->context},
         {g->constant, g->n_const, "logits", &h->logits}, {g->constant, g->n_const, "kv_tile", &h->kv_tile},
@@ -49,7 +50,7 @@ static enum pl_status find_names(struct pl_host *h, struct pl_diag *d)
     const struct wanted batched[] = {
         {g->param, g->n_param, "kv_row", &h->kv_row},        {g->param, g->n_param, "batch_pos", &h->batch_pos},
         {g->param, g->n_param, "batch_tiles", &h->batch_tiles}, {g->constant, g->n_const, "capacity", &h->capacity},
-        {g->constant, g->n_const, "tokens", &h->tokens},
+        {g->param, g->n_param, "batch_first", &h->batch_first}, {g->constant, g->n_const, "tokens", &h->tokens},
     };
     PL_TRY(find(want, PL_COUNT(want), d));
     if (h->batch > 1)
@@ -104,6 +105,12 @@ static enum pl_status run(struct pl_host *h, uint32_t entry, struct pl_diag *d)
     return stop == PL_SIM_HALTED ? PL_OK : pl_fail(d, PL_EFAULT, "the program stopped at a breakpoint");
 }
 
+/* The KV tile of the first token that windowed layers see from position pos. */
+static uint32_t first_tile(const struct pl_host *h, uint32_t pos)
+{
+    return h->window && pos + 1 > h->window ? (pos + 1 - h->window) / h->kv_tile : 0;
+}
+
 /* One run over n <= chunk tokens of one sequence. A batch decodes only all at once. */
 static enum pl_status pass(struct pl_host *h, uint32_t seq, const uint32_t *ids, uint32_t n, bool decode, struct pl_diag *d)
 {
@@ -111,6 +118,7 @@ static enum pl_status pass(struct pl_host *h, uint32_t seq, const uint32_t *ids,
     PL_TRY(pl_sim_set_int(h->sim, h->pos, pos, d));
     PL_TRY(pl_sim_set_int(h->sim, h->tiles, (pos + n - 1) / h->kv_tile, d));
     PL_TRY(pl_sim_set_int(h->sim, h->last, n - 1, d));
+    PL_TRY(pl_sim_set_int(h->sim, h->first, first_tile(h, pos), d));
     if (h->batch > 1)
         PL_TRY(pl_sim_set_int(h->sim, h->kv_row, seq * h->capacity, d));
     for (uint32_t i = 0; i < width; i++)
@@ -168,6 +176,7 @@ enum pl_status pl_host_decode(struct pl_host *h, const uint32_t *ids, const bool
         const uint32_t pos = rests && h->position[s] ? h->position[s] - 1 : h->position[s];
         PL_TRY(pl_sim_set_int(h->sim, h->batch_pos + s, pos, d));
         PL_TRY(pl_sim_set_int(h->sim, h->batch_tiles + s, pos / h->kv_tile, d));
+        PL_TRY(pl_sim_set_int(h->sim, h->batch_first + s, first_tile(h, pos), d));
         PL_TRY(pl_sim_set_int(h->sim, h->ids + s, rests ? 0 : ids[s], d));
     }
     PL_TRY(run(h, h->decode, d));

@@ -9,6 +9,21 @@ unsigned pl_graph_kind(const struct pl_model_config *c, uint32_t l)
     return (pl_model_window(c, l) ? 1u : 0u) + (pl_model_sparse(c, l) ? 2u : 0u);
 }
 
+enum { MOST_PERIOD = 16 };
+struct pl_graph_run pl_graph_run(const struct pl_model_config *c, uint32_t first)
+{
+    struct pl_graph_run best = {first, 1, 0};
+    for (uint32_t period = 1; period <= MOST_PERIOD && first + period <= c->n_layers; period++) {
+        uint32_t end = first + period;
+        while (end < c->n_layers && pl_graph_kind(c, end) == pl_graph_kind(c, end - period))
+            end++;
+        const uint32_t repeat = (end - first) / period;
+        if ((period == 1 || repeat > 1) && repeat * period > best.repeat * best.period)
+            best = (struct pl_graph_run){first, period, repeat};
+    }
+    return best;
+}
+
 static void add(struct pl_graph *g, struct pl_graph_op op)
 {
     g->op[g->n++] = op;
@@ -19,22 +34,38 @@ static void norm(struct pl_graph *g, const char *name, enum pl_weight gain)
     add(g, (struct pl_graph_op){.kind = PL_OP_NORM, .name = name, .src = PL_VAL_X, .dst = PL_VAL_Y, .weight = gain});
 }
 
-static void linear(struct pl_graph *g, const char *name, enum pl_value src, enum pl_value dst, enum pl_weight weight)
+static void biased(struct pl_graph *g, const char *name, enum pl_value src, enum pl_value dst, enum pl_weight weight,
+                   enum pl_weight bias)
 {
-    add(g, (struct pl_graph_op){.kind = PL_OP_LINEAR, .name = name, .src = src, .dst = dst, .weight = weight});
+    add(g, (struct pl_graph_op){.kind = PL_OP_LINEAR, .name = name, .src = src, .dst = dst, .weight = weight, .bias = bias});
 }
 
-static void attention(struct pl_graph *g)
+static void linear(struct pl_graph *g, const char *name, enum pl_value src, enum pl_value dst, enum pl_weight weight)
 {
+    biased(g, name, src, dst, weight, PL_W_NONE);
+}
+
+static void head_norm(struct pl_graph *g, enum pl_value heads, enum pl_weight gain)
+{
+    add(g, (struct pl_graph_op){.kind = PL_OP_HEAD_NORM, .name = "attention.head_norm", .src = heads, .dst = heads, .weight = gain});
+}
+
+static void attention(struct pl_graph *g, const struct pl_model_config *c)
+{
+    const bool bias = c->qkv_bias;
     norm(g, "attention.norm", PL_W_INPUT_NORM);
-    linear(g, "attention.q_proj", PL_VAL_Y, PL_VAL_Q, PL_W_Q);
-    linear(g, "attention.k_proj", PL_VAL_Y, PL_VAL_K, PL_W_K);
-    linear(g, "attention.v_proj", PL_VAL_Y, PL_VAL_V, PL_W_V);
+    biased(g, "attention.q_proj", PL_VAL_Y, PL_VAL_Q, PL_W_Q, bias ? PL_W_Q_BIAS : PL_W_NONE);
+    biased(g, "attention.k_proj", PL_VAL_Y, PL_VAL_K, PL_W_K, bias ? PL_W_K_BIAS : PL_W_NONE);
+    biased(g, "attention.v_proj", PL_VAL_Y, PL_VAL_V, PL_W_V, bias ? PL_W_V_BIAS : PL_W_NONE);
+    if (c->qk_norm) {
+        head_norm(g, PL_VAL_Q, PL_W_Q_NORM);
+        head_norm(g, PL_VAL_K, PL_W_K_NORM);
+    }
     add(g, (struct pl_graph_op){.kind = PL_OP_ROPE, .name = "attention.rope", .src = PL_VAL_Q, .dst = PL_VAL_Q});
     add(g, (struct pl_graph_op){.kind = PL_OP_ROPE, .name = "attention.rope", .src = PL_VAL_K, .dst = PL_VAL_K});
     add(g, (struct pl_graph_op){.kind = PL_OP_KV_STORE, .name = "attention.kv_store", .src = PL_VAL_K, .dst = PL_VAL_K});
     add(g, (struct pl_graph_op){.kind = PL_OP_ATTENTION, .name = "attention.init", .src = PL_VAL_Q, .dst = PL_VAL_HEADS});
-    linear(g, "attention.o_proj", PL_VAL_HEADS, PL_VAL_DELTA, PL_W_O);
+    biased(g, "attention.o_proj", PL_VAL_HEADS, PL_VAL_DELTA, PL_W_O, c->o_bias ? PL_W_O_BIAS : PL_W_NONE);
     add(g, (struct pl_graph_op){.kind = PL_OP_RESIDUAL, .name = "attention.residual", .src = PL_VAL_DELTA, .dst = PL_VAL_X});
 }
 
@@ -50,10 +81,9 @@ static void mlp(struct pl_graph *g)
 
 void pl_graph_layer(const struct pl_model_config *c, uint32_t l, struct pl_graph *out)
 {
-    (void)c;
     (void)l;
     *out = (struct pl_graph){0};
-    attention(out);
+    attention(out, c);
     out->mlp = out->n;
     mlp(out);
 }
@@ -69,6 +99,13 @@ static const struct {
     [PL_W_K] = {{"k_proj", PL_LANES_KV_ROPE, PL_LANES_HIDDEN, true}, AT(k)},
     [PL_W_V] = {{"v_proj", PL_LANES_KV, PL_LANES_HIDDEN, true}, AT(v)},
     [PL_W_O] = {{"o_proj", PL_LANES_HIDDEN, PL_LANES_Q, true}, AT(o)},
+    [PL_W_Q_BIAS] = {{"q_proj.bias", PL_LANES_ONE, PL_LANES_Q_ROPE, false}, AT(q_bias)},
+    [PL_W_K_BIAS] = {{"k_proj.bias", PL_LANES_ONE, PL_LANES_KV_ROPE, false}, AT(k_bias)},
+    [PL_W_V_BIAS] = {{"v_proj.bias", PL_LANES_ONE, PL_LANES_KV, false}, AT(v_bias)},
+    [PL_W_O_BIAS] = {{"o_proj.bias", PL_LANES_ONE, PL_LANES_HIDDEN, false}, AT(o_bias)},
+    [PL_W_Q_NORM] = {{"q_norm", PL_LANES_ONE, PL_LANES_HEAD_ROPE, false}, AT(q_norm)},
+    [PL_W_K_NORM] = {{"k_norm", PL_LANES_ONE, PL_LANES_HEAD_ROPE, false}, AT(k_norm)},
+    [PL_W_SINKS] = {{"sinks", PL_LANES_ONE, PL_LANES_SINKS, false}, AT(sinks)},
     [PL_W_POST_NORM] = {{"post_attention_layernorm", PL_LANES_ONE, PL_LANES_HIDDEN, false}, AT(post_norm)},
     [PL_W_GATE] = {{"gate_proj", PL_LANES_FFN, PL_LANES_HIDDEN, true}, AT(gate)},
     [PL_W_UP] = {{"up_proj", PL_LANES_FFN, PL_LANES_HIDDEN, true}, AT(up)},
@@ -88,8 +125,21 @@ const struct pl_tensor *pl_layer_weight(const struct pl_layer_tensors *t, enum p
 
 bool pl_model_has_weight(const struct pl_model_config *c, enum pl_weight w)
 {
-    (void)c;
-    return w != PL_W_NONE;
+    switch (w) {
+    case PL_W_Q_BIAS:
+    case PL_W_K_BIAS:
+    case PL_W_V_BIAS:
+        return c->qkv_bias;
+    case PL_W_O_BIAS:
+        return c->o_bias;
+    case PL_W_Q_NORM:
+    case PL_W_K_NORM:
+        return c->qk_norm;
+    case PL_W_SINKS:
+        return c->sinks;
+    default:
+        return w != PL_W_NONE;
+    }
 }
 
 uint32_t pl_lanes_count(const struct pl_model_config *c, uint32_t hs, enum pl_lanes lanes)
@@ -103,18 +153,26 @@ uint32_t pl_lanes_count(const struct pl_model_config *c, uint32_t hs, enum pl_la
         return c->ffn;
     case PL_LANES_Q:
     case PL_LANES_Q_ROPE:
+    case PL_LANES_SINKS:
         return c->n_heads * hs;
     case PL_LANES_KV:
     case PL_LANES_KV_ROPE:
         break;
+    case PL_LANES_HEAD_ROPE:
+        return hs;
     }
     return c->n_kv_heads * hs;
 }
 
 bool pl_lanes_map(const struct pl_model_config *c, uint32_t hs, enum pl_lanes lanes, int32_t *map)
 {
-    const bool query = lanes == PL_LANES_Q || lanes == PL_LANES_Q_ROPE, split = lanes == PL_LANES_Q_ROPE || lanes == PL_LANES_KV_ROPE;
-    const uint32_t n = query ? c->n_heads : c->n_kv_heads, dim = c->head_dim;
+    const bool query = lanes == PL_LANES_Q || lanes == PL_LANES_Q_ROPE, split = lanes != PL_LANES_Q && lanes != PL_LANES_KV;
+    if (lanes == PL_LANES_SINKS) {
+        for (uint32_t i = 0; i < c->n_heads * hs; i++)
+            map[pl_model_head_place(c, i / hs) * hs + i % hs] = (int32_t)(i / hs);
+        return true;
+    }
+    const uint32_t n = query ? c->n_heads : lanes == PL_LANES_HEAD_ROPE ? 1 : c->n_kv_heads, dim = c->head_dim;
     if (lanes < PL_LANES_Q)
         return false;
     for (uint32_t i = 0; i < n * hs; i++)

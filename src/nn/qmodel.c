@@ -93,6 +93,20 @@ static int32_t *places(const struct qmodel *q, enum pl_lanes lanes)
     return NULL;
 }
 
+static float *placed_vector(const struct qmodel *q, const struct pl_tensor *t, enum pl_lanes lanes, uint32_t cols)
+{
+    int32_t *map = places(q, lanes);
+    if (!map)
+        return q_vector_weights(q, t, 1, cols);
+    float *in = nn_alloc(t->count, sizeof *in), *p = nn_alloc(q_width(q, cols), sizeof *p);
+    pl_tensor_to_f32(t, 0, t->count, in);
+    for (uint32_t i = 0; i < cols; i++)
+        p[i] = map[i] == NO_LANE ? 0.0f : pl_vec_round(q->p.vec, in[map[i]]);
+    free(in);
+    free(map);
+    return p;
+}
+
 void q_set_weight(const struct qmodel *q, struct qlayer *y, enum pl_weight which, const struct pl_tensor *t)
 {
     const struct pl_weight_info *info = pl_weight_info(which);
@@ -105,7 +119,7 @@ void q_set_weight(const struct qmodel *q, struct qlayer *y, enum pl_weight which
         free(c);
     } else {
         free(y->vec[which]);
-        y->vec[which] = q_vector_weights(q, t, 1, cols);
+        y->vec[which] = placed_vector(q, t, info->cols, cols);
     }
 }
 
@@ -129,6 +143,7 @@ static void load_layers(struct qmodel *q, const struct pl_nn *nn)
     for (uint32_t l = 0; l < q->n_layers; l++) {
         struct qlayer *y = &q->layer[l];
         pl_graph_layer(q->cfg, l, &y->graph);
+        y->window = pl_model_window(q->cfg, l);
         for (unsigned w = 0; w < PL_WEIGHTS; w++) {
             const struct pl_tensor *t = w ? pl_layer_weight(&nn->ck->layer[l], (enum pl_weight)w) : NULL;
             if (t)
@@ -169,6 +184,7 @@ enum pl_status qmodel_start(const struct pl_nn *nn, const struct pl_plan *plan, 
         free(q);
         return s;
     }
+    q->lowest = -pl_minifloat_max(plan->vec);
     q->inv_freq = nn_alloc(c->head_dim / 2, sizeof *q->inv_freq);
     pl_rope_inv_freq(c, q->inv_freq);
     q->embed = q_vector_weights(q, nn->ck->embed, c->vocab, c->hidden);
