@@ -35,15 +35,23 @@ static void load_kv(struct comp *c, const struct flash *f, uint8_t tok, uint8_t 
     struct emit *em = &c->em;
     const uint8_t row = gp_take(em), col = gp_take(em), m = gp_take(em);
     emit_add(em, m, dst, 0);
+    if (c->batch > 1) {
+        INS(em, S_LD_INT, .rd = row, .imm = INT_KV_ROW);
+        INS(em, S_ADD_INT, .rd = row, .rs1 = row, .rs2 = tok);
+        tok = row;
+    }
     for (unsigned kv = 0; kv < 2; kv++) {
         const uint8_t desc = emit_layer_desc(c, kv ? LAYER_V : LAYER_K);
         for (uint32_t i = 0; i < c->heads.token_tiles; i++) {
-            emit_add(em, row, tok, i * c->plan.mlen);
+            if (tok != row)
+                emit_add(em, row, tok, i * c->plan.mlen);
             for (uint32_t s = 0; s < c->heads.spans; s++) {
                 emit_li(em, col, ((uint64_t)f->group * c->heads.spans + s) * c->plan.mlen);
                 INS(em, H_LOAD_M, .rd = m, .rs1 = row, .rs2 = desc, .rs3 = col);
                 emit_add(em, m, m, (int64_t)f->tile);
             }
+            if (tok == row) /* on to the next tile of tokens, behind the last one back to the first */
+                emit_add(em, row, row, i + 1 < c->heads.token_tiles ? c->plan.mlen : -(int64_t)i * c->plan.mlen);
         }
         gp_give(em, desc);
     }
@@ -107,7 +115,7 @@ static void head_scores(struct comp *c, const struct flash *f, const struct head
 {
     const uint32_t hs = c->plan.head_slot;
     const bool window = hs < c->plan.mlen;
-    const struct queries q = {.t = &c->rows->q,
+    const struct queries q = {.t = &c->rows->att_q,
                               .lane = h->lane,
                               .blocks = c->rows->att_alloc / c->plan.blen,
                               .k_lane = window ? h->kv * hs : 0,
@@ -210,7 +218,7 @@ static void spread_head(struct comp *c, const struct flash *f, const struct head
     const struct pl_map_rows *m = c->rows;
     const uint8_t mask = set_mask(c, h->lane, c->plan.head_slot), zero = emit_const(em, m->zero.base);
     const uint64_t at = h->lane / c->arch->vlen * c->arch->vlen % c->pitch; /* its vector row in a chunk */
-    const uint8_t src = emit_const(em, seg_addr(c, &m->q, h, 0));
+    const uint8_t src = emit_const(em, seg_addr(c, &m->att_q, h, 0));
     const uint8_t dst = emit_const(em, m->spread_q.base + (uint64_t)h->kv * f->group_rows * c->pitch + at);
     const struct loop l = loop_begin(em, f->group_rows);
     for (uint32_t s = 0; s < head_segs(c); s++) {
@@ -309,7 +317,7 @@ static void softmax(struct comp *c, const struct flash *f, uint32_t slot, uint32
 {
     const uint32_t first = slot * c->rows->att_live;
     const struct softmax x = {.rows = rows, .m = f->fp_m + first, .l = f->fp_l + first, .a = f->fp_a, .tok = f->tok,
-                              .mask = f->last || c->rows->live > 1, .window = c->window};
+                              .mask = f->last || c->rows->att_tokens > 1, .window = c->window};
     emit_op(&c->em, "attention.softmax");
     emit_softmax(c, &x);
 }
@@ -468,7 +476,7 @@ static void kv_group(struct comp *c, struct flash *f)
     gp_give(em, swap);
     emit_add(em, f->tok, f->tok, c->plan.kv_tile);
     loop_end(em, l);
-    if (f->group + 1 == c->heads.groups)
+    if (f->group + 1 == c->heads.groups && !c->rows->batch)
         emit_held(c); /* o_proj's weights, now that all of K and V is asked for */
     f->last = true;
     kv_tile(c, f);
@@ -526,6 +534,8 @@ void emit_unpack(struct comp *c)
     const uint32_t wide = m->pack > c->pitch ? m->pack / c->pitch : 1; /* chunks of a packed row */
     const int64_t chunk = (int64_t)m->o.rows * c->pitch, row = (int64_t)m->pack_chunk * c->pitch;
     const uint8_t dst = emit_const(em, m->heads.base), src = emit_const(em, m->o.base), at = gp_take(em), by = gp_take(em);
+    if (m->batch)
+        emit_seq_offset(c, dst);
     const struct loop rows = loop_begin(em, m->o.rows / m->pack_chunk);
     const struct loop chunks = loop_begin(em, wide);
     unpack_chunk(c, dst, src, at, by);

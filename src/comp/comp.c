@@ -45,14 +45,14 @@ static void op_linear(struct comp *c, const struct pl_graph_op *op)
 {
     const struct pl_weight_info *info = pl_weight_info(op->weight);
     if (op->bias) /* long before it is added */
-        emit_bias_load(c, value(c, op->dst), op->bias, op->dst == PL_VAL_Q ? c->rows->pack : 0);
+        emit_bias_load(c, value(c, op->dst), op->bias, op->dst == PL_VAL_Q ? c->rows->q_pack : 0);
     const struct gemm g = {.x = value(c, op->src),
                            .rows = c->rows->live,
                            .weight = op->weight,
                            .hold = c->chain.hold,
                            .n = pl_lanes_count(c->cfg, c->plan.head_slot, info->rows),
                            .y = value(c, op->dst),
-                           .pack = op->dst == PL_VAL_Q ? c->rows->pack : 0};
+                           .pack = op->dst == PL_VAL_Q ? c->rows->q_pack : 0};
     emit_gemm(c, &g);
     if (op->bias)
         emit_bias(c, g.y, g.pack);
@@ -61,14 +61,14 @@ static void op_linear(struct comp *c, const struct pl_graph_op *op)
 static void op_head_norm(struct comp *c, const struct pl_graph_op *op)
 {
     const bool query = op->dst == PL_VAL_Q;
-    emit_head_norm(c, value(c, op->dst), query ? c->rows->att_live : c->rows->live, &c->rows->head_gain[!query]);
+    emit_head_norm(c, value(c, op->dst), query ? c->rows->q_live : c->rows->live, &c->rows->head_gain[!query]);
 }
 
 static void op_rope(struct comp *c, const struct pl_graph_op *op)
 {
     const struct pl_map_rows *m = c->rows;
     const bool query = op->dst == PL_VAL_Q;
-    emit_rope(c, value(c, op->dst), query ? m->att_live : m->live, query && m->pack, query ? 0 : 2);
+    emit_rope(c, value(c, op->dst), query ? m->q_live : m->live, query && m->q_pack, query ? 0 : 2);
 }
 
 static void op_kv_store(struct comp *c, const struct pl_graph_op *op)
@@ -80,6 +80,10 @@ static void op_kv_store(struct comp *c, const struct pl_graph_op *op)
 static void op_attention(struct comp *c, const struct pl_graph_op *op)
 {
     (void)op;
+    if (c->rows->batch) {
+        emit_batch_attention(c);
+        return;
+    }
     emit_attention(c);
     if (c->rows->pack) {
         emit_op(&c->em, "attention.unpack");
@@ -172,10 +176,10 @@ static void write_program(struct comp *c, const struct pl_map_rows *rows, bool a
     load_gain(c, PL_W_INPUT_NORM, false);
     emit_chain_start(c);
     emit_zero(c, &rows->y);
-    if (rows->pack) {
-        emit_zero(c, &rows->q);
+    if (rows->pack)
+        emit_zero(c, &rows->att_q);
+    if (rows->pack || rows->batch)
         emit_zero(c, &rows->heads);
-    }
     if (rows->spread) {
         emit_zero(c, &rows->spread_q);
         emit_zero(c, &rows->zero);
@@ -229,18 +233,21 @@ static void constants(struct comp *c, struct pl_image *img, const struct pl_map_
 
     fp[PL_FP_LOWEST] = -pl_minifloat_max(c->plan.vec);
     const struct pl_named param[] = {
-        {"pos", INT_POS}, {"tiles", INT_TILES}, {"last", INT_LAST}, {"first", INT_FIRST}, {"ids", INT_IDS}};
+        {"pos", INT_POS}, {"tiles", INT_TILES}, {"last", INT_LAST}, {"first", INT_FIRST}, {"ids", INT_IDS}, /* of a batch besides: */
+        {"kv_row", INT_KV_ROW}, {"batch_pos", c->int_pos}, {"batch_tiles", c->int_tiles}, {"batch_first", c->int_first}};
     const struct pl_named constant[] = {
         {"chunk", chunk->live},     {"context", c->context},        {"vocab", c->cfg->vocab},
         {"layers", c->cfg->n_layers}, {"kv_tile", c->plan.kv_tile}, {"token", INT_TOKEN},
-        {"logits", DESC_LOGITS},    {"window", c->cfg->window}};
+        {"logits", DESC_LOGITS},    {"logit_rows", c->opt.all_logits ? chunk->live : 1},
+        {"batch", c->batch},        {"capacity", c->capacity},      {"tokens", c->batch > 1 ? c->int_tokens : INT_TOKEN},
+        {"window", c->cfg->window}};
     struct pl_buf all;
     pl_buf_init(&all);
     pl_buf_put(&all, constant, sizeof constant);
     layer_marks(c, "prefill", &code[0], &all);
     layer_marks(c, "decode", &code[1], &all);
     img->param = memcpy(pl_alloc(c->a, sizeof param), param, sizeof param);
-    img->n_param = PL_COUNT(param);
+    img->n_param = c->batch > 1 ? PL_COUNT(param) : 5;
     img->constant = memcpy(pl_alloc(c->a, all.len), all.data, all.len);
     img->n_const = all.len / sizeof(struct pl_named);
     pl_buf_fini(&all);
@@ -275,12 +282,26 @@ static enum pl_status finish(struct comp *c, struct pl_image *img, const struct 
     return pl_image_check(img, d);
 }
 
-static enum pl_status check_sizes(const struct comp *c, const struct pl_map_rows *chunk, struct pl_diag *d)
+/* INT SRAM behind the token ids: position, KV tiles, first of them and choice of every sequence of a batch. */
+static enum pl_status place_words(struct comp *c, const struct pl_map_rows *chunk, struct pl_diag *d)
 {
-    if (INT_IDS + chunk->live > c->arch->int_words)
-        return pl_fail(d, PL_EUNSUPPORTED, "sram.int_words = %u cannot hold %u token ids", c->arch->int_words,
-                       chunk->live);
-    if ((uint64_t)c->arch->matrix_tiles * c->plan.mlen * c->plan.mlen > UINT32_MAX || chunk->elements > UINT32_MAX)
+    const uint32_t ids = chunk->live > c->batch ? chunk->live : c->batch, each = c->batch > 1 ? c->batch : 0;
+    const uint64_t words = (uint64_t)INT_IDS + ids + 4 * (uint64_t)each;
+    if (words > c->arch->int_words)
+        return pl_fail(d, PL_EUNSUPPORTED, "sram.int_words = %u, but %u token ids and %u sequences need %llu", c->arch->int_words, ids,
+                       c->batch, (unsigned long long)words);
+    c->int_pos = INT_IDS + ids;
+    c->int_tiles = c->int_pos + each;
+    c->int_first = c->int_tiles + each;
+    c->int_tokens = c->int_first + each;
+    return PL_OK;
+}
+
+static enum pl_status check_sizes(const struct comp *c, const struct pl_map_rows *chunk, const struct pl_map_rows *decode,
+                                  struct pl_diag *d)
+{
+    if ((uint64_t)c->arch->matrix_tiles * c->plan.mlen * c->plan.mlen > UINT32_MAX || chunk->elements > UINT32_MAX ||
+        decode->elements > UINT32_MAX)
         return pl_fail(d, PL_EUNSUPPORTED, "on-chip addresses of machine %s exceed 32 bits", c->arch->name);
     if (c->plan.vlen / c->plan.hlen > 32)
         return pl_fail(d, PL_EUNSUPPORTED, "V_MASK has 32 bits, but vlen / hlen = %u", c->plan.vlen / c->plan.hlen);
@@ -300,8 +321,10 @@ enum pl_status pl_comp_model(struct pl_arena *a, const struct pl_checkpoint *ck,
     const uint32_t most = opt->chunk ? opt->chunk : c.context < 64 ? c.context : 64;
     struct pl_map_rows chunk, one;
     PL_TRY(pl_map_fit_rows(arch, c.cfg, &c.plan, 1u << pl_log2(most), &chunk, d));
-    PL_TRY(pl_map_fit_rows(arch, c.cfg, &c.plan, 1, &one, d));
-    PL_TRY(check_sizes(&c, &chunk, d));
+    c.batch = opt->batch ? opt->batch : 1;
+    PL_TRY(c.batch > 1 ? pl_map_batch_rows(arch, c.cfg, &c.plan, c.batch, &one, d) : pl_map_fit_rows(arch, c.cfg, &c.plan, 1, &one, d));
+    PL_TRY(place_words(&c, &chunk, d));
+    PL_TRY(check_sizes(&c, &chunk, &one, d));
 
     *out = (struct pl_image){0};
     PL_TRY(comp_hbm(&c, opt->all_logits ? chunk.live : 1, out, d));
@@ -309,7 +332,7 @@ enum pl_status pl_comp_model(struct pl_arena *a, const struct pl_checkpoint *ck,
     pl_buf_init(&c.chain.links);
     struct code code[2];
     program(&c, &chunk, opt->all_logits, &code[0]);
-    program(&c, &one, false, &code[1]);
+    program(&c, &one, one.batch != 0, &code[1]);
     constants(&c, out, &chunk, code);
     const enum pl_status s = finish(&c, out, code, d);
     for (unsigned i = 0; i < 2; i++)

@@ -46,7 +46,7 @@ static void block_max(struct comp *c, const struct block *b)
     struct emit *em = &c->em;
     const uint32_t vlen = c->arch->vlen;
     const bool masked = b->mask || b->window;
-    const uint8_t lim = c->rows->live > 1 ? gp_take(em) : 0; /* 0: one limit for all rows */
+    const uint8_t lim = c->rows->att_tokens > 1 ? gp_take(em) : 0; /* 0: one limit for all rows */
     for (uint32_t i = 0; i < b->n; i++)
         INS(em, S_LD_FP, .rd = (uint8_t)(F_ROW + i), .rs1 = b->fp, .imm = b->m + i);
     for (uint32_t s = 0; s < b->segs; s++) {
@@ -141,7 +141,7 @@ void emit_softmax(struct comp *c, const struct softmax *x)
     for (uint32_t i = 0; x->rows > most && i < most; i++)
         emit_add(em, b.row[i], b.row[i], (int64_t)most * c->pitch);
     if (x->rows > most) {
-        emit_add(em, b.limit, b.limit, c->rows->live > 1 ? most : 0);
+        emit_add(em, b.limit, b.limit, c->rows->att_tokens > 1 ? most : 0);
         emit_add(em, b.fp, b.fp, most);
     }
     loop_end(em, l);
