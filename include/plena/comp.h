@@ -28,8 +28,8 @@ struct pl_comp_options {
  *              for the prefill program, and "batch_pos", "batch_tiles", "batch_first", a word for each sequence, for decode, which takes
  *              the ids of all
  *   constants  "chunk", "context", "vocab", "layers", "kv_tile", "token" (INT SRAM word of the greedy choice),
- *              "window" (tokens, 0: none), "logits" (descriptor; prefill row r is row r with all_logits, else row 0 is the last row's),
- *              "logit_rows" (rows that prefill fills), "batch", "capacity", "tokens" (first word of the greedy choices of a batch),
+ *              "window" (tokens, 0: none), "logits" (descriptor; prefill row r is row r with all_logits, else row 0 is the last row's), "logit_rows" (rows
+ *              that prefill fills), "batch", "capacity", "tokens" (first word of the greedy choices of a batch),
  *              "prefill.layer_begin", ".layer_end" and the same of decode (pcs around the layers, for statistics; of
  *              the further layers of a pattern "prefill.1.layer_begin" ...)
  * Errors: as pl_map_plan and pl_map_fit_rows; PL_ENOMEM; PL_EUNSUPPORTED when HBM is too small. */

@@ -238,8 +238,9 @@ static void constants(struct comp *c, struct pl_image *img, const struct pl_map_
     const struct pl_named constant[] = {
         {"chunk", chunk->live},     {"context", c->context},        {"vocab", c->cfg->vocab},
         {"layers", c->cfg->n_layers}, {"kv_tile", c->plan.kv_tile}, {"token", INT_TOKEN},
-        {"logits", DESC_LOGITS},    {"logit_rows", c->opt.all_logits ? chunk->live : 1}, {"window", c->cfg->window},
-        {"batch", c->batch},        {"capacity", c->capacity},      {"tokens", c->batch > 1 ? c->int_tokens : INT_TOKEN}};
+        {"logits", DESC_LOGITS},    {"logit_rows", c->opt.all_logits ? chunk->live : 1},
+        {"batch", c->batch},        {"capacity", c->capacity},      {"tokens", c->batch > 1 ? c->int_tokens : INT_TOKEN},
+        {"window", c->cfg->window}};
     struct pl_buf all;
     pl_buf_init(&all);
     pl_buf_put(&all, constant, sizeof constant);
@@ -281,7 +282,7 @@ static enum pl_status finish(struct comp *c, struct pl_image *img, const struct 
     return pl_image_check(img, d);
 }
 
-/* INT SRAM behind the token ids: position, KV tiles, first visible tile and choice of every sequence of a batch. */
+/* INT SRAM behind the token ids: position, KV tiles, first of them and choice of every sequence of a batch. */
 static enum pl_status place_words(struct comp *c, const struct pl_map_rows *chunk, struct pl_diag *d)
 {
     const uint32_t ids = chunk->live > c->batch ? chunk->live : c->batch, each = c->batch > 1 ? c->batch : 0;

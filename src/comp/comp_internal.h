@@ -19,9 +19,7 @@ enum { LAYER_K = PL_WEIGHTS, LAYER_V, LAYER_TENSORS };
 /* Behind the last layer, as if of one more, stand the final norm and the head; its first linear layer is PL_W_Q. */
 enum { LAYER_FINAL_GAIN = PL_W_INPUT_NORM, LAYER_HEAD = PL_W_Q };
 /* INT SRAM words. */
-enum {
-    INT_POS, INT_TILES, INT_LAST, INT_TOKEN, INT_LAYER, INT_COL, INT_HALF, INT_FIRST, INT_KV_ROW, INT_SEQ, INT_SEQ_ROW, INT_IDS = 16
-};
+enum { INT_POS, INT_TILES, INT_LAST, INT_TOKEN, INT_LAYER, INT_COL, INT_HALF, INT_FIRST, INT_KV_ROW, INT_SEQ, INT_SEQ_ROW, INT_IDS = 16 };
 
 /* chain.c: a linear layer of the program. */
 struct link {
@@ -51,7 +49,7 @@ struct comp {
     struct pl_plan plan;
     struct pl_map_heads heads;
     uint32_t pitch, context, batch, capacity; /* sequences; rows of the cache that each of them has */
-    uint32_t int_pos, int_tiles, int_first, int_tokens; /* INT SRAM of a batched pass: a word for each sequence */
+    uint32_t int_pos, int_tiles, int_first, int_tokens;  /* INT SRAM of a batched pass: a word for each sequence */
     uint32_t per_layer, slot[LAYER_TENSORS]; /* descriptors of a layer; place of each among them, or NO_SLOT */
     struct emit em;
     const struct pl_map_rows *rows; /* of the pass being emitted */

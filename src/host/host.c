@@ -10,8 +10,8 @@ struct pl_host {
     struct pl_sim *sim;
     uint32_t *position;                                    /* of each sequence */
     uint32_t prefill, decode;                              /* entry points */
-    uint32_t pos, tiles, last, first, ids, token;              /* INT SRAM words */
-    uint32_t kv_row, batch_pos, batch_tiles, batch_first, tokens; /* of a batch */
+    uint32_t pos, tiles, last, first, ids, token;          /* INT SRAM words */
+    uint32_t kv_row, batch_pos, batch_tiles, batch_first, tokens;/* of a batch */
     uint32_t chunk, context, vocab, kv_tile, window, logits, logit_rows, batch, capacity; /* constants */
 };
 
@@ -105,7 +105,7 @@ static enum pl_status run(struct pl_host *h, uint32_t entry, struct pl_diag *d)
     return stop == PL_SIM_HALTED ? PL_OK : pl_fail(d, PL_EFAULT, "the program stopped at a breakpoint");
 }
 
-/* The KV tile of the first token that windowed layers see from position pos. */
+/* KV tile of the first token that one at pos sees in a windowed layer. */
 static uint32_t first_tile(const struct pl_host *h, uint32_t pos)
 {
     return h->window && pos + 1 > h->window ? (pos + 1 - h->window) / h->kv_tile : 0;
