@@ -445,7 +445,8 @@ void emit_attention(struct comp *c)
                       .group_rows = group,
                       .tile = (uint64_t)c->plan.mlen * c->plan.mlen,
                       .fp_m = PL_FP_STATE};
-    const uint32_t most = c->heads.per_group * f.per_kv * c->rows->att_live;
+    const uint32_t kv_heads = c->heads.per_group < c->cfg->n_kv_heads ? c->heads.per_group : c->cfg->n_kv_heads;
+    const uint32_t most = kv_heads * f.per_kv * c->rows->att_live;
     f.set = 2 * c->heads.token_tiles * c->heads.spans * f.tile;
     f.fp_l = f.fp_m + most;
     f.fp_a = f.fp_l + most;

@@ -224,17 +224,17 @@ static enum pl_status finish(struct comp *c, struct pl_image *img, const struct 
     return pl_image_check(img, d);
 }
 
-/* INT SRAM behind the token ids: position, KV tiles and choice of every sequence of a batch. */
+/* INT SRAM behind the token ids: position and KV tiles of every sequence of a batch. Its choice takes the place of its id. */
 static enum pl_status place_words(struct comp *c, const struct pl_map_rows *chunk, struct pl_diag *d)
 {
     const uint32_t ids = chunk->live > c->batch ? chunk->live : c->batch, each = c->batch > 1 ? c->batch : 0;
-    const uint64_t words = (uint64_t)INT_IDS + ids + 3 * (uint64_t)each;
+    const uint64_t words = (uint64_t)INT_IDS + ids + 2 * (uint64_t)each;
     if (words > c->arch->int_words)
         return pl_fail(d, PL_EUNSUPPORTED, "sram.int_words = %u, but %u token ids and %u sequences need %llu", c->arch->int_words, ids,
                        c->batch, (unsigned long long)words);
     c->int_pos = INT_IDS + ids;
     c->int_tiles = c->int_pos + each;
-    c->int_tokens = c->int_tiles + each;
+    c->int_tokens = INT_IDS;
     return PL_OK;
 }
 
