@@ -21,7 +21,8 @@ struct pl_comp_options {
                                                   needs no tensors then */
 };
 /* Compile. Everything in the image lives in `a`.
- *   params     "pos" first position, "tiles" KV tiles of the pass minus 1, "last" row of the last valid token,
+ *   params     "pos" first position, "tiles" KV tiles of the pass minus 1, "last" row of the last valid token, "blocks" of BLEN
+ *              rows that hold tokens (prefill; at first those of a whole chunk),
  *              "ids" first of chunk token ids (unused rows: any valid id)
  *              with a batch also "kv_row" first row of the sequence in the K and V caches ("capacity" times its number),
  *              for the prefill program, and "batch_pos", "batch_tiles", a word for each sequence, for decode, which takes

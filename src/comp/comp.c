@@ -180,7 +180,7 @@ static void constants(struct comp *c, struct pl_image *img, const struct pl_map_
     img->n_fp = PL_FP_STATE;
 
     const struct pl_named param[] = {
-        {"pos", INT_POS}, {"tiles", INT_TILES}, {"last", INT_LAST}, {"ids", INT_IDS}, /* of a batch besides: */
+        {"pos", INT_POS}, {"tiles", INT_TILES}, {"last", INT_LAST}, {"blocks", INT_BLOCKS}, {"ids", INT_IDS}, /* of a batch besides: */
         {"kv_row", INT_KV_ROW}, {"batch_pos", c->int_pos}, {"batch_tiles", c->int_tiles}};
     const struct pl_named constant[] = {
         {"chunk", chunk->live},     {"context", c->context},        {"vocab", c->cfg->vocab},
@@ -190,9 +190,13 @@ static void constants(struct comp *c, struct pl_image *img, const struct pl_map_
         {"prefill.layer_begin", code[0].layer_begin}, {"prefill.layer_end", code[0].layer_end},
         {"decode.layer_begin", code[1].layer_begin},  {"decode.layer_end", code[1].layer_end}};
     img->param = memcpy(pl_alloc(c->a, sizeof param), param, sizeof param);
-    img->n_param = c->batch > 1 ? PL_COUNT(param) : 4;
+    img->n_param = c->batch > 1 ? PL_COUNT(param) : 5;
     img->constant = memcpy(pl_alloc(c->a, sizeof constant), constant, sizeof constant);
     img->n_const = PL_COUNT(constant);
+    uint32_t *words = PL_NEW_N(c->a, uint32_t, INT_BLOCKS + 1); /* unless told otherwise, all rows of a chunk hold tokens */
+    words[INT_BLOCKS] = chunk->alloc / c->plan.blen;
+    img->intmem = words;
+    img->n_int = INT_BLOCKS + 1;
 }
 
 static enum pl_status finish(struct comp *c, struct pl_image *img, const struct code code[2], struct pl_diag *d)
