@@ -21,15 +21,16 @@ struct pl_comp_options {
                                                   needs no tensors then */
 };
 /* Compile. Everything in the image lives in `a`.
- *   params     "pos" first position, "tiles" KV tiles of the pass minus 1, "last" row of the last valid token,
+ *   params     "pos" first position, "tiles" KV tiles of the pass minus 1, "last" row of the last valid token, "blocks" of BLEN
+ *              rows that hold tokens (prefill; at first those of a whole chunk),
  *              "first" KV tile of the first token that the pass's first row sees in windowed layers,
  *              "ids" first of chunk token ids (unused rows: any valid id)
  *              with a batch also "kv_row" first row of the sequence in the K and V caches ("capacity" times its number),
  *              for the prefill program, and "batch_pos", "batch_tiles", "batch_first", a word for each sequence, for decode, which takes
  *              the ids of all
  *   constants  "chunk", "context", "vocab", "layers", "kv_tile", "token" (INT SRAM word of the greedy choice),
- *              "window" (tokens, 0: none), "logits" (descriptor; prefill row r is row r with all_logits, else row 0 is the last row's),
- *              "logit_rows" (rows that prefill fills), "batch", "capacity", "tokens" (first word of the greedy choices of a batch),
+ *              "window" (tokens, 0: none), "logits" (descriptor; prefill row r is row r with all_logits, else row 0 is the last row's), "logit_rows" (rows
+ *              that prefill fills), "batch", "capacity", "tokens" (first word of the greedy choices of a batch),
  *              "prefill.layer_begin", ".layer_end" and the same of decode (pcs around the layers, for statistics; of
  *              the further layers of a pattern "prefill.1.layer_begin" ...)
  * Errors: as pl_map_plan and pl_map_fit_rows; PL_ENOMEM; PL_EUNSUPPORTED when HBM is too small. */

@@ -21,10 +21,8 @@ static struct loop seq_begin(struct comp *c)
     INS(em, S_ST_INT, .rd = v, .imm = INT_POS);
     INS(em, S_LD_INT, .rd = v, .rs1 = seq, .imm = c->int_tiles);
     INS(em, S_ST_INT, .rd = v, .imm = INT_TILES);
-    if (c->cfg->window) {
-        INS(em, S_LD_INT, .rd = v, .rs1 = seq, .imm = c->int_first);
-        INS(em, S_ST_INT, .rd = v, .imm = INT_FIRST);
-    }
+    INS(em, S_LD_INT, .rd = v, .rs1 = seq, .imm = c->int_first);
+    INS(em, S_ST_INT, .rd = v, .imm = INT_FIRST);
     gp_give(em, seq);
     gp_give(em, v);
     return l;

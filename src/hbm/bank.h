@@ -59,6 +59,6 @@ static inline void precharge(struct pl_hbm *h, struct hbm_channel *c, unsigned b
     c->hit[0] &= ~bit(b);
     c->hit[1] &= ~bit(b);
     raise_to(&c->act_ok[b], t + h->p.trp);
-    c->stats.precharges++;
+    h->stats.precharges++;
 }
 #endif

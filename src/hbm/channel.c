@@ -56,12 +56,10 @@ static bool forwarded(struct pl_hbm *h, struct hbm_channel *c, unsigned i)
         return false;
     for (unsigned w = c->head[1][e->bank]; w != HBM_NONE; w = c->e[w].next)
         if (c->e[w].access == e->access) {
-            c->stats.accesses[0]++;
-            c->stats.forwarded++;
+            h->stats.accesses[0]++;
+            h->stats.forwarded++;
             if (h->recording)
                 hbm_record_column(h, e->item, false, e->seen);
-            if (c->team)
-                hbm_team_done(c->team, e->push, e->seen);
             hbm_finish(h, e->slot, e->seen + h->latency[0]);
             return true;
         }
@@ -79,9 +77,8 @@ static inline bool admit(struct pl_hbm *h, struct hbm_channel *c, unsigned i)
         release(c, i, dir);
         return true;
     }
-    const bool first = !(c->pend[dir] >> b & 1);
-    bool changed = first; /* what bank b is a candidate for */
-    if (!first) {
+    bool changed = !(c->pend[dir] >> b & 1); /* what bank b is a candidate for */
+    if (!changed) {
         c->e[c->tail[dir][b]].next = (uint8_t)i;
     } else {
         c->head[dir][b] = (uint8_t)i;
@@ -99,8 +96,6 @@ static inline bool admit(struct pl_hbm *h, struct hbm_channel *c, unsigned i)
     if (!c->waiting[pc]++)
         c->since[pc] = e->seen;
     c->seen[dir]++;
-    if (c->team)
-        hbm_team_admitted(h, c, e, !first && changed);
     choose_mode(h, c);
     if (changed)
         review(h, c, b);
@@ -132,8 +127,6 @@ void hbm_channel_push(struct pl_hbm *h, struct hbm_channel *c, uint64_t loc, uin
                             .next = HBM_NONE,
                             .write = write};
     c->used[write]++;
-    if (c->team)
-        hbm_team_push(h, c, e);
     if (h->next_at[c->index] > seen)
         h->next_at[c->index] = seen;
     if (seen <= c->now && !c->in_count) {
@@ -146,19 +139,9 @@ void hbm_channel_push(struct pl_hbm *h, struct hbm_channel *c, uint64_t loc, uin
 }
 
 /* ---- commands ---- */
-/* A command for accesses of bank b: the followers of the channel want to know. */
-static inline void touch(struct hbm_channel *c, unsigned b, uint64_t t)
-{
-    if (!c->team)
-        return;
-    c->touched[1][b] = c->touched[0][b];
-    c->touched[0][b] = t + 1;
-}
-
 static void do_pre(struct pl_hbm *h, struct hbm_channel *c, unsigned b, uint64_t t)
 {
     EMIT(h, c, PL_HBM_PRE, b, t, 0);
-    touch(c, b, t);
     precharge(h, c, b, t);
     if (c->pend[c->mode] >> b & 1)
         c->kind[b] = KIND_CONFLICT;
@@ -171,7 +154,6 @@ static void do_pre(struct pl_hbm *h, struct hbm_channel *c, unsigned b, uint64_t
 static void do_act(struct pl_hbm *h, struct hbm_channel *c, unsigned b, uint64_t t)
 {
     const unsigned pc = b >= h->per_pc, g = b >> h->group_shift;
-    touch(c, b, t);
     c->row[b] = c->e[c->head[c->mode][b]].row;
     EMIT(h, c, PL_HBM_ACT, b, t, c->row[b]);
     c->why[b] = PL_HBM_LOSS_ROW;
@@ -195,7 +177,7 @@ static void do_act(struct pl_hbm *h, struct hbm_channel *c, unsigned b, uint64_t
             find_hit(c, dir, b, c->head[dir][b]);
     if (c->kind[b] == KIND_HIT)
         c->kind[b] = KIND_MISS;
-    c->stats.activates++;
+    h->stats.activates++;
     use_row_bus(h, c, t + h->p.act_cyc);
     c->dirty |= HBM_ACT;
     review(h, c, b);
@@ -207,7 +189,7 @@ static void account(struct pl_hbm *h, struct hbm_channel *c, unsigned b, unsigne
     uint64_t from = c->pins_free[pc];
     if (c->since[pc] > from) {
         const uint64_t idle_end = c->since[pc] < t ? c->since[pc] : t;
-        c->stats.lost_cyc[PL_HBM_LOSS_IDLE] += idle_end - from;
+        h->stats.lost_cyc[PL_HBM_LOSS_IDLE] += idle_end - from;
         from = idle_end;
     }
     enum pl_hbm_loss l = c->last_dir[pc] != dir ? PL_HBM_LOSS_TURN : PL_HBM_LOSS_BUS;
@@ -215,22 +197,21 @@ static void account(struct pl_hbm *h, struct hbm_channel *c, unsigned b, unsigne
         l = (enum pl_hbm_loss)c->why[b];
     else if (t == c->grp_col[dir][b >> h->group_shift] && c->last_dir[pc] == dir)
         l = PL_HBM_LOSS_CCD;
-    c->stats.lost_cyc[l] += t - from;
+    h->stats.lost_cyc[l] += t - from;
 }
 
 static inline void do_col(struct pl_hbm *h, struct hbm_channel *c, unsigned b, uint64_t t)
 {
     const unsigned dir = c->mode, pc = b >= h->per_pc, g = b >> h->group_shift, i = c->hit_at[dir][b];
-    const uint32_t slot = c->e[i].slot, item = c->e[i].item, push = c->e[i].push;
+    const uint32_t slot = c->e[i].slot, item = c->e[i].item;
     EMIT(h, c, dir ? PL_HBM_WR : PL_HBM_RD, b, t, c->row[b]);
-    touch(c, b, t);
     if (t > c->pins_free[pc])
         account(h, c, b, pc, dir, t);
     c->pins_free[pc] = t + h->p.burst;
     c->last_dir[pc] = dir;
-    c->stats.busy_cyc += h->p.burst;
-    c->stats.accesses[dir]++;
-    *(c->kind[b] == KIND_HIT ? &c->stats.hit : c->kind[b] == KIND_MISS ? &c->stats.miss : &c->stats.conflict) += 1;
+    c->busy += h->p.burst;
+    h->stats.accesses[dir]++;
+    *(c->kind[b] == KIND_HIT ? &h->stats.hit : c->kind[b] == KIND_MISS ? &h->stats.miss : &h->stats.conflict) += 1;
     c->kind[b] = KIND_HIT;
     take_hit(h, c, dir, b, i);
     release(c, i, dir);
@@ -250,8 +231,6 @@ static inline void do_col(struct pl_hbm *h, struct hbm_channel *c, unsigned b, u
         review(h, c, b);
     if (h->recording)
         hbm_record_column(h, item, dir, t);
-    if (c->team)
-        hbm_team_done(c->team, push, t);
     hbm_finish(h, slot, t + h->latency[dir]);
 }
 

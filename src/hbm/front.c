@@ -11,8 +11,6 @@
 
 #include "hbm_internal.h"
 
-enum { KEEP_EVERY = 128 }; /* accesses of a channel */
-
 static void derive(struct pl_hbm *h)
 {
     const struct pl_hbm_params *p = &h->p;
@@ -56,27 +54,24 @@ enum pl_status pl_hbm_new(const struct pl_hbm_params *p, const struct pl_hbm_opt
         h->opt = *opt;
     derive(h);
     h->ch = calloc(h->n_ch, sizeof *h->ch);
-    h->leader = malloc(h->n_ch * sizeof *h->leader);
     h->next_at = malloc(h->n_ch * sizeof *h->next_at);
     /* what the queues hold, what is done but not yet handed back, and what waits in front */
     const uint32_t latency = h->latency[0] > h->latency[1] ? h->latency[0] : h->latency[1];
     h->n_slots = HBM_PENDING + h->n_ch * (p->read_queue + p->write_queue + 2 * latency);
     h->slot = malloc(h->n_slots * sizeof *h->slot);
-    if (!h->ch || !h->leader || !h->next_at || !h->slot) {
+    if (!h->ch || !h->next_at || !h->slot) {
         pl_hbm_free(h);
         return pl_fail(d, PL_ENOMEM, "no memory for %u HBM channels", p->stacks * p->channels);
     }
     (void)hbm_map_init(&h->map, p, NULL); /* checked above */
     for (uint32_t i = 0; i < h->n_ch; i++) {
         hbm_channel_init(h, &h->ch[i], (uint16_t)i);
-        h->leader[i] = HBM_ALONE;
         h->next_at[i] = HBM_NEVER;
     }
     for (uint32_t i = 0; i < h->n_slots; i++)
         h->slot[i].next = i + 1;
     if (!h->opt.no_closed_form)
         hbm_memo_new(h);
-    hbm_teams_new(h);
     *out = h;
     return PL_OK;
 }
@@ -85,10 +80,8 @@ void pl_hbm_free(struct pl_hbm *h)
 {
     if (!h)
         return;
-    hbm_teams_free(h);
     hbm_memo_free(h);
     free(h->ch);
-    free(h->leader);
     free(h->next_at);
     free(h->slot);
     free(h);
@@ -344,16 +337,9 @@ static inline void step_turn(struct pl_hbm *h, struct hbm_slot *s)
 /* When access s->access can be handed out: *t is when its turn comes, without waiting for room. False: not up to `horizon`. */
 static inline bool wait_for_room(struct pl_hbm *h, const struct hbm_slot *s, struct hbm_channel *c, uint64_t horizon, uint64_t *t)
 {
-    if (h->leader[c->index] != HBM_ALONE) {
-        if (hbm_team_follows(h, c->index, s->access, s->write, t))
-            return true;
-        hbm_team_leave(h, c->index, h->ran);
-    }
-    c->room = 0;
     if (c->used[s->write] == (s->write ? h->p.write_queue : h->p.read_queue)) {
         if (!hbm_channel_run(h, c, horizon, s->write))
             return false;
-        c->room = c->freed;
         *t = c->freed > *t ? c->freed : *t;
     }
     return true;
@@ -363,10 +349,7 @@ static inline void push(struct pl_hbm *h, struct hbm_channel *c, uint64_t loc, c
 {
     if (h->recording)
         hbm_record_accepted(h, s->access, s->write, t);
-    if (h->leader[c->index] != HBM_ALONE)
-        hbm_team_give(h, c->index, h->active[h->turn], t + h->p.lat_in);
-    else
-        hbm_channel_push(h, c, loc, s->access, h->active[h->turn], s->write, t + h->p.lat_in);
+    hbm_channel_push(h, c, loc, s->access, h->active[h->turn], s->write, t + h->p.lat_in);
 }
 
 /* Hand accesses to the channels up to `horizon`. */
@@ -395,8 +378,8 @@ static void hand_out(struct pl_hbm *h, uint64_t horizon)
             h->front_blocked = true;
             return;
         }
-        if (!known && h->memo && !(s->access & h->segment_mask) && h->leader[c->index] == HBM_ALONE)
-            hbm_memo_checkpoint(h, s->access, s->write, t, c->index);
+        if (!known && h->memo && !(s->access & h->segment_mask))
+            hbm_memo_checkpoint(h, s->access, s->write, t);
         if (h->replaying && h->n_active == 1 && !h->ring_n && ((h->p.ways == 1 && !h->p.join) || !h->n_waiting) && s->accepted != HBM_NEVER &&
             hbm_memo_rush(h, h->active[0], h->until))
             continue;
@@ -441,10 +424,6 @@ static void run_to(struct pl_hbm *h, uint64_t horizon)
         if (h->next_at[i] <= horizon)
             (void)hbm_channel_run(h, &h->ch[i], horizon, -1);
     h->ran = horizon;
-    if (h->teams && !h->replaying) {
-        hbm_teams_tell(h);
-        hbm_teams_keep(h, KEEP_EVERY);
-    }
 }
 
 size_t pl_hbm_advance(struct pl_hbm *h, uint64_t until, struct pl_hbm_done *done, size_t max)
@@ -505,10 +484,10 @@ void pl_hbm_get_stats(struct pl_hbm *h, struct pl_hbm_stats *out)
         h->ran = h->now;
     }
     for (uint32_t i = 0; i < h->n_ch; i++) /* those without work lag behind with their refreshes */
-        if (h->leader[i] == HBM_ALONE)
-            (void)hbm_channel_run(h, &h->ch[i], h->ran, -1);
-    hbm_teams_settle(h);
-    hbm_sum_stats(h, out);
+        (void)hbm_channel_run(h, &h->ch[i], h->ran, -1);
+    *out = h->stats;
+    for (uint32_t i = 0; i < h->n_ch; i++)
+        out->busy_cyc += h->ch[i].busy;
     out->span_cyc = out->busy_cyc;
     for (unsigned l = 0; l < PL_HBM_LOSSES; l++)
         out->span_cyc += out->lost_cyc[l];
@@ -518,8 +497,7 @@ uint64_t pl_hbm_channel_busy(struct pl_hbm *h, uint32_t channel)
 {
     if (h->replaying)
         hbm_memo_stop(h);
-    hbm_teams_settle(h);
-    return channel < h->n_ch ? h->ch[channel].stats.busy_cyc : 0;
+    return channel < h->n_ch ? h->ch[channel].busy : 0;
 }
 
 uint64_t pl_hbm_latency(const struct pl_hbm *h, double share)

@@ -70,7 +70,6 @@ struct hbm_entry {
     uint64_t access;
     uint32_t row, slot;
     uint32_t item; /* its number in a segment being recorded (memo.c) */
-    uint32_t push; /* its number in a team (team.c) */
     uint8_t bank, next, write;
 };
 struct hbm_best { /* candidate for the next command of a class; t = HBM_NEVER: none */
@@ -108,13 +107,9 @@ struct hbm_channel {
     /* refresh of a pseudo-channel */
     uint64_t ref_due[2], ref_next; /* ref_next: the earlier */
     unsigned ref_wait, ref_bank[2];
-    struct pl_hbm_stats stats; /* but for replays, which are in those of the model */
-    /* of a pseudo-channel: when its data pins are free, since when something waits */
-    uint64_t pins_free[2], since[2];
+    /* statistics of a pseudo-channel */
+    uint64_t pins_free[2], since[2], busy;
     unsigned waiting[2], last_dir[2];
-    struct hbm_team *team; /* that it leads; or NULL */
-    uint64_t touched[2][2 * HBM_BANKS]; /* of a leader: one clock after the last command for accesses of a bank, and the one before */
-    uint64_t room;         /* of the access pushed next: a full queue had room then; 0: it was not full */
     uint16_t index;
     unsigned in_head, in_count;
     uint64_t in_seen; /* when the scheduler knows the oldest arrival; HBM_NEVER: none waits */
@@ -149,29 +144,7 @@ struct hbm_record {
     uint32_t n, n_flight, cap;
     uint64_t time, base;
 };
-/* Statistics that the channels keep: the front end keeps the others, also during a replay. */
-#define HBM_CHANNEL_STATS(X)                                                                                                   \
-    X(accesses[0]) X(accesses[1]) X(forwarded) X(hit) X(miss) X(conflict) X(activates) X(precharges) X(refreshes)
-static inline void hbm_add_stats(struct pl_hbm_stats *to, const struct pl_hbm_stats *x)
-{
-#define X(f) to->f += x->f;
-    HBM_CHANNEL_STATS(X)
-#undef X
-    for (unsigned l = 0; l < PL_HBM_LOSSES; l++)
-        to->lost_cyc[l] += x->lost_cyc[l];
-}
-static inline void hbm_sub_stats(struct pl_hbm_stats *to, const struct pl_hbm_stats *x)
-{
-#define X(f) to->f -= x->f;
-    HBM_CHANNEL_STATS(X)
-#undef X
-    for (unsigned l = 0; l < PL_HBM_LOSSES; l++)
-        to->lost_cyc[l] -= x->lost_cyc[l];
-}
-
 struct hbm_memo; /* memo.c */
-struct hbm_team;  /* team.c */
-struct hbm_teams;
 struct pl_hbm {
     struct pl_hbm_params p;
     struct pl_hbm_options opt;
@@ -187,7 +160,6 @@ struct pl_hbm {
     uint64_t ran, now, min_arrival;
     uint64_t until; /* of the call of pl_hbm_advance under way; 0: none */
     struct hbm_channel *ch;
-    uint32_t *leader;  /* per channel: the one whose follower it is; HBM_ALONE: of none */
     uint64_t *next_at; /* per channel; HBM_NEVER: nothing waits (its refreshes are caught up later) */
     /* front end */
     uint64_t front_at, front_fraction, step; /* next acceptance and its fraction, distance; the latter in 1/65536 clocks */
@@ -201,8 +173,7 @@ struct pl_hbm {
     enum pl_status source_status;
     struct pl_diag source_why;
     uint32_t active[HBM_MAX_ACTIVE], n_active, turn, in_turn; /* in_turn: accesses handed out in this turn */
-    struct hbm_memo *memo;   /* NULL: not for this map, or no_closed_form */
-    struct hbm_teams *teams; /* NULL: as that, or commands are logged */
+    struct hbm_memo *memo; /* NULL: not for this map, or no_closed_form */
     struct hbm_record rec;
     bool recording, replaying;
     uint32_t next_item;    /* of the next access handed out, while recording */
@@ -225,9 +196,6 @@ struct hbm_image {
     uint64_t time, access; /* what it is relative to */
     uint32_t *w, n;
     uint32_t *slot, *item, n_flight; /* of the accesses in the queues, in their order in the image */
-    struct hbm_entry **entry;        /* of the same; of a follower's: its leader's */
-    uint32_t *word_at, *flight_at;   /* where each channel begins */
-    uint32_t join; /* saving: channels in equal states become teams, but for this one; HBM_ALONE: none do */
     bool bad;                        /* some distance does not fit */
 };
 void hbm_image_save(struct pl_hbm *h, struct hbm_image *m);
@@ -237,8 +205,8 @@ void hbm_image_load(struct pl_hbm *h, struct hbm_image *m);
 /* Without memory there is no memo, and nothing but speed is lost. */
 void hbm_memo_new(struct pl_hbm *h);
 void hbm_memo_free(struct pl_hbm *h);
-/* `access` is about to be handed out to `channel` at t. Begins to replay or to record if this is a good moment. */
-void hbm_memo_checkpoint(struct pl_hbm *h, uint64_t access, bool write, uint64_t t, uint32_t channel);
+/* `access` is about to be handed out at t. Begins to replay or to record if this is a good moment. */
+void hbm_memo_checkpoint(struct pl_hbm *h, uint64_t access, bool write, uint64_t t);
 /* While recording: a command goes. */
 void hbm_memo_command(struct pl_hbm *h, const struct pl_hbm_cmd *c);
 /* While replaying: is `access` the next one? Then *t is when it is handed out. The replay may end with this very access. */
@@ -252,43 +220,6 @@ void hbm_memo_tell(struct pl_hbm *h, uint64_t t);
 uint64_t hbm_memo_next(const struct pl_hbm *h, uint64_t access, bool write);
 /* Something from outside: stop recording; stop replaying, with the channels where stepping would have brought them. */
 void hbm_memo_stop(struct pl_hbm *h);
-
-/* ---- teams: channels in one state that are asked for the same at the same times are stepped once ---- */
-enum { HBM_ALONE = UINT32_MAX };
-/* There may be none: the map, a log, no memory. */
-void hbm_teams_new(struct pl_hbm *h);
-void hbm_teams_free(struct pl_hbm *h);
-/* The bits of an access that are channel i; of the last channel, that are the channel. 0 without teams. */
-uint64_t hbm_team_channel(const struct pl_hbm *h, uint32_t i);
-/* The accesses of follower i, for its image. */
-void hbm_team_image(struct pl_hbm *h, struct hbm_image *m, uint32_t i);
-/* Channel i becomes a follower of `leader`: their images are equal. Without memory it does not. */
-void hbm_team_join(struct pl_hbm *h, struct hbm_image *m, uint32_t i, uint32_t leader);
-/* All followers were given what their leader was given. */
-bool hbm_teams_together(const struct pl_hbm *h);
-/* Teams that are together and were given `least` accesses since: their state is kept, the statistics of their followers brought up to date. All
- * events up to h->ran are done, no later one but those that an access had to wait for. */
-void hbm_teams_keep(struct pl_hbm *h, uint32_t least);
-/* As that for the statistics alone, at any time; all teams are together. */
-void hbm_teams_count(struct pl_hbm *h);
-/* Completions of followers, up to where their leaders are. */
-void hbm_teams_tell(struct pl_hbm *h);
-void hbm_teams_forget(struct pl_hbm *h); /* all states are set anew */
-/* The next access of follower i, handed out at *t or later, is what its leader was given; then *t is when. */
-bool hbm_team_follows(struct pl_hbm *h, uint32_t i, uint64_t access, bool write, uint64_t *t);
-void hbm_team_give(struct pl_hbm *h, uint32_t i, uint32_t slot, uint64_t seen); /* it is handed out */
-/* Follower i goes alone from here on, brought up to time `until`. */
-void hbm_team_leave(struct pl_hbm *h, uint32_t i, uint64_t until);
-void hbm_team_dissolve(struct pl_hbm *h, struct hbm_channel *c, uint64_t until); /* all followers of c leave */
-void hbm_teams_settle(struct pl_hbm *h); /* statistics of all followers are known, at h->ran */
-/* A leader takes an access. */
-void hbm_team_push(struct pl_hbm *h, struct hbm_channel *c, struct hbm_entry *e);
-/* The scheduler of a leader knows entry e. `hits`: it is the first to hit the open row of a bank that others want. */
-void hbm_team_admitted(const struct pl_hbm *h, struct hbm_channel *c, const struct hbm_entry *e, bool hits);
-/* An access of a leader: its column command goes at `at`. */
-void hbm_team_done(struct hbm_team *t, uint32_t push, uint64_t at);
-/* Whether it is worth while to look for equal channels now. */
-bool hbm_teams_look(struct pl_hbm *h);
 
 void hbm_channel_init(const struct pl_hbm *h, struct hbm_channel *c, uint16_t index);
 /* Take an access into the queues; there must be room. `seen` is not before that of the access pushed last. */
@@ -309,8 +240,6 @@ uint64_t hbm_refresh_next(const struct pl_hbm *h, const struct hbm_channel *c, u
 void hbm_refresh_issue(struct pl_hbm *h, struct hbm_channel *c, unsigned pc, enum pl_hbm_op op, uint64_t t);
 /* A refresh falls due: nothing else goes to its banks until it is done. `limit`: nothing arrives before. */
 void hbm_refresh_due(struct pl_hbm *h, struct hbm_channel *c, uint64_t limit);
-/* Statistics of the model and of all channels. */
-void hbm_sum_stats(const struct pl_hbm *h, struct pl_hbm_stats *out);
 /* All accesses of a request are done. */
 void hbm_complete(struct pl_hbm *h, uint32_t slot);
 /* One access of a request is done. */

@@ -4,20 +4,15 @@
  * the image's row, ages to the age of the next access. What follows from the rest (candidates, free list, counts) is left out.
  * One walk over the fields both saves and loads. Saving numbers the accesses in the queues (item), loading gives each its slot. */
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <string.h>
-
 #include "hbm_internal.h"
 
 enum { FIRST_SEQ = 1 << 30, WORD_NEVER = 0x7fffffff };
-
-#define AS_LEADER UINT32_MAX /* first word of a follower; the second is its leader */
 
 struct walk {
     struct pl_hbm *h;
     struct hbm_channel *c;
     struct hbm_image *m;
     uint32_t at;
-    uint64_t channel, channel_bits; /* bits of accesses: of this channel, of all */
     bool load;
 };
 
@@ -34,7 +29,6 @@ static inline uint32_t word(struct walk *k, uint64_t v)
 static inline void time_of(struct walk *k, uint64_t *t)
 {
     const uint64_t base = k->m->time - 1, w = word(k, *t > base ? *t - base : 0);
-    k->m->bad |= w == AS_LEADER;
     if (k->load)
         *t = base + w;
 }
@@ -68,11 +62,10 @@ static inline void mask_of(struct walk *k, uint64_t *m)
 static void access_of(struct walk *k, struct hbm_entry *e)
 {
     uint64_t d = e->access - k->m->access;
-    d &= ~k->channel_bits;
     mask_of(k, &d);
     struct hbm_image *m = k->m;
     if (k->load) {
-        e->access = (d + m->access) | k->channel;
+        e->access = d + m->access;
         const uint64_t loc = hbm_locate(&k->h->map, e->access);
         e->row = (uint32_t)loc;
         e->bank = (uint8_t)(loc >> 32);
@@ -83,7 +76,7 @@ static void access_of(struct walk *k, struct hbm_entry *e)
         m->item[m->n_flight] = e->item;
         e->item = m->n_flight;
     }
-    m->entry[m->n_flight++] = e;
+    m->n_flight++;
 }
 
 static unsigned new_entry(struct hbm_channel *c, unsigned dir)
@@ -203,9 +196,9 @@ static void channel_of(struct walk *k)
 {
     struct hbm_channel *c = k->c;
     if (k->load) {
-        const struct pl_hbm_stats stats = c->stats;
+        const uint64_t busy = c->busy;
         hbm_channel_init(k->h, c, c->index);
-        c->stats = stats;
+        c->busy = busy;
         c->seq = FIRST_SEQ;
     }
     time_of(k, &c->now);
@@ -228,64 +221,24 @@ static void channel_of(struct walk *k)
     arrivals_of(k);
 }
 
-/* The channels before `i` of whose words those of i, saved last, are a copy; HBM_ALONE: none. */
-static uint32_t equal_to(const struct pl_hbm *h, const struct hbm_image *m, uint32_t i)
-{
-    const uint32_t n = m->n - m->word_at[i];
-    for (uint32_t k = 0; k < i; k++)
-        if (k != m->join && m->word_at[k + 1] - m->word_at[k] == n && h->leader[k] == HBM_ALONE &&
-            !memcmp(m->w + m->word_at[k], m->w + m->word_at[i], n * sizeof *m->w))
-            return k;
-    return HBM_ALONE;
-}
-
 void hbm_image_save(struct pl_hbm *h, struct hbm_image *m)
 {
-    struct walk k = {.h = h, .m = m, .channel_bits = hbm_team_channel(h, h->n_ch - 1)};
+    struct walk k = {.h = h, .m = m};
     m->n = m->n_flight = 0;
     m->bad = false;
     for (uint32_t i = 0; i < h->n_ch; i++) {
-        uint32_t leader = h->leader[i];
-        m->word_at[i] = m->n;
-        m->flight_at[i] = m->n_flight;
-        if (leader == HBM_ALONE) {
-            k.c = &h->ch[i];
-            channel_of(&k);
-            if (m->join == HBM_ALONE || m->join == i || k.c->team || (leader = equal_to(h, m, i)) == HBM_ALONE)
-                goto next;
-            hbm_team_join(h, m, i, leader);
-            if (h->leader[i] == HBM_ALONE)
-                goto next;
-            m->n = m->word_at[i];
-        } else {
-            hbm_team_image(h, m, i);
-        }
-        m->w[m->n++] = AS_LEADER;
-        m->w[m->n++] = leader;
-    next:
-        m->word_at[i + 1] = m->n;
-        m->flight_at[i + 1] = m->n_flight;
+        k.c = &h->ch[i];
+        channel_of(&k);
     }
 }
 
 void hbm_image_load(struct pl_hbm *h, struct hbm_image *m)
 {
-    struct walk k = {.h = h, .m = m, .load = true, .channel_bits = hbm_team_channel(h, h->n_ch - 1)};
+    struct walk k = {.h = h, .m = m, .load = true};
     m->n_flight = 0;
-    hbm_teams_forget(h);
     for (uint32_t i = 0; i < h->n_ch; i++) {
-        m->flight_at[i] = m->n_flight;
-        if (m->w[k.at] == AS_LEADER) {
-            const uint32_t leader = m->w[k.at + 1];
-            k.at += 2;
-            m->n_flight += m->flight_at[leader + 1] - m->flight_at[leader];
-            hbm_team_join(h, m, i, leader);
-        } else {
-            k.c = &h->ch[i];
-            k.channel = hbm_team_channel(h, i);
-            channel_of(&k);
-            h->next_at[i] = m->time;
-        }
-        m->flight_at[i + 1] = m->n_flight;
+        k.c = &h->ch[i];
+        channel_of(&k);
+        h->next_at[i] = m->time;
     }
 }

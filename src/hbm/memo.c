@@ -116,9 +116,6 @@ void hbm_memo_free(struct pl_hbm *h)
     free(m->image.w);
     free(m->image.slot);
     free(m->image.item);
-    free(m->image.entry);
-    free(m->image.word_at);
-    free(m->image.flight_at);
     free(m->slot);
     free(m->slot_to);
     free(m->busy_from);
@@ -162,9 +159,6 @@ void hbm_memo_new(struct pl_hbm *h)
     m->image.w = malloc(sizeof(uint32_t) * HBM_IMAGE_WORDS * h->n_ch);
     m->image.slot = malloc(sizeof(uint32_t) * flight);
     m->image.item = malloc(sizeof(uint32_t) * flight);
-    m->image.entry = malloc(sizeof(struct hbm_entry *) * flight);
-    m->image.word_at = malloc(sizeof(uint32_t) * (h->n_ch + 1));
-    m->image.flight_at = malloc(sizeof(uint32_t) * (h->n_ch + 1));
     m->slot = malloc(sizeof(uint32_t) * (flight + h->rec.cap));
     m->slot_to = malloc(sizeof(uint32_t) * flight);
     m->busy_from = malloc(sizeof(uint64_t) * h->n_ch);
@@ -175,7 +169,7 @@ void hbm_memo_new(struct pl_hbm *h)
     m->sorted = malloc(sizeof(uint32_t) * (flight + h->rec.cap));
     m->when = malloc(sizeof(uint16_t) * (flight + h->rec.cap));
     m->count = malloc(sizeof(uint32_t) * (HBM_RECORD_CYC + 2));
-    if (!m->image.w || !m->image.slot || !m->image.item || !m->image.entry || !m->image.word_at || !m->image.flight_at || !m->slot || !m->slot_to || !m->busy_from || !h->rec.access || !h->rec.t ||
+    if (!m->image.w || !m->image.slot || !m->image.item || !m->slot || !m->slot_to || !m->busy_from || !h->rec.access || !h->rec.t ||
         !h->rec.cmd || !m->busy || !m->sorted || !m->when || !m->count)
         hbm_memo_free(h);
 }
@@ -192,10 +186,10 @@ static void begin_record(struct pl_hbm *h)
     memset(r->cmd, 0, sizeof *r->cmd * r->n_flight);
     m->n_cmd = 0;
     m->credit -= m->credit > 0;
-    hbm_sum_stats(h, &m->from);
+    m->from = h->stats;
     m->from.blocked_cyc += m->time - h->front_at; /* of the first access, which is not known yet */
     for (uint32_t i = 0; i < h->n_ch; i++)
-        m->busy_from[i] = h->ch[i].stats.busy_cyc;
+        m->busy_from[i] = h->ch[i].busy;
     h->recording = true;
 }
 
@@ -215,6 +209,26 @@ void hbm_memo_command(struct pl_hbm *h, const struct pl_hbm_cmd *c)
     *to = *c;
     to->time -= m->time;
     to->row -= c->op == PL_HBM_ACT || c->op == PL_HBM_RD || c->op == PL_HBM_WR ? (uint32_t)(m->base >> h->row_shift) : 0;
+}
+
+/* Statistics that the channels keep: the front end keeps the others, also during a replay. */
+#define CHANNEL_STATS(X)                                                                                                       \
+    X(accesses[0]) X(accesses[1]) X(forwarded) X(hit) X(miss) X(conflict) X(activates) X(precharges) X(refreshes)
+static void add_stats(struct pl_hbm_stats *to, const struct pl_hbm_stats *x)
+{
+#define X(f) to->f += x->f;
+    CHANNEL_STATS(X)
+#undef X
+    for (unsigned l = 0; l < PL_HBM_LOSSES; l++)
+        to->lost_cyc[l] += x->lost_cyc[l];
+}
+static void sub_stats(struct pl_hbm_stats *to, const struct pl_hbm_stats *x)
+{
+#define X(f) to->f -= x->f;
+    CHANNEL_STATS(X)
+#undef X
+    for (unsigned l = 0; l < PL_HBM_LOSSES; l++)
+        to->lost_cyc[l] -= x->lost_cyc[l];
 }
 
 /* The column commands in order of time, from the record. False: some distance does not fit. */
@@ -284,10 +298,10 @@ static void end_record(struct pl_hbm *h, uint32_t to, uint64_t access, uint64_t 
     e.first = r->access[0];
     const bool run = is_run(r, e.last_access);
     describe_run(h, &e);
-    hbm_sum_stats(h, &e.stats);
-    hbm_sub_stats(&e.stats, &m->from);
+    e.stats = h->stats;
+    sub_stats(&e.stats, &m->from);
     for (uint32_t i = 0; i < h->n_ch; i++)
-        m->busy[i] = (uint32_t)(h->ch[i].stats.busy_cyc - m->busy_from[i]);
+        m->busy[i] = (uint32_t)(h->ch[i].busy - m->busy_from[i]);
     e.access = run ? NULL : copy_of(m, r->access, sizeof *r->access * r->n);
     e.t = copy_of(m, r->t, sizeof *r->t * (r->n + 1));
     e.item = copy_of(m, m->sorted, sizeof *m->sorted * e.n_col);
@@ -336,39 +350,13 @@ static uint32_t find_node(struct hbm_memo *m)
 static bool worth_it(struct pl_hbm *h)
 {
     struct hbm_memo *m = h->memo;
-    struct pl_hbm_stats s;
-    hbm_sum_stats(h, &s);
-    const uint64_t accesses = s.accesses[0] + s.accesses[1], n = accesses - m->accesses, hits = s.hit - m->hits;
+    const uint64_t accesses = h->stats.accesses[0] + h->stats.accesses[1], n = accesses - m->accesses, hits = h->stats.hit - m->hits;
     m->accesses = accesses;
-    m->hits = s.hit;
+    m->hits = h->stats.hit;
     return n > h->segment_mask / 8 && hits >= n / 4 * 3;
 }
 
-/* The image of all channels at the moment t when `access` is about to be handed out to `channel`. Equal channels become teams if this is a good
- * moment. False: no time for an image. */
-static bool take_image(struct pl_hbm *h, uint64_t access, bool write, uint64_t t, uint32_t channel, bool memo)
-{
-    struct hbm_image *g = &h->memo->image;
-    const uint64_t base = access >> h->row_shift << h->row_shift;
-    const bool look = hbm_teams_look(h);
-    if (!look && !memo)
-        return false;
-    for (uint32_t i = 0; i < h->n_ch; i++) /* no access comes before t */
-        if (h->leader[i] == HBM_ALONE)
-            (void)hbm_channel_run(h, &h->ch[i], t - 1, -1);
-    hbm_team_dissolve(h, &h->ch[channel], t - 1); /* it may have been brought further, to have room */
-    hbm_teams_tell(h);
-    hbm_teams_count(h);
-    g->time = t;
-    g->access = base;
-    g->join = look ? channel : HBM_ALONE;
-    hbm_image_save(h, g);
-    g->w[g->n++] = (uint32_t)(access - base);
-    g->w[g->n++] = (uint32_t)(h->front_at < t ? 0 : h->front_fraction) << 1 | write;
-    return true;
-}
-
-void hbm_memo_checkpoint(struct pl_hbm *h, uint64_t access, bool write, uint64_t t, uint32_t channel)
+void hbm_memo_checkpoint(struct pl_hbm *h, uint64_t access, bool write, uint64_t t)
 {
     struct hbm_memo *m = h->memo;
     struct hbm_image *g = &m->image;
@@ -381,18 +369,24 @@ void hbm_memo_checkpoint(struct pl_hbm *h, uint64_t access, bool write, uint64_t
         m->credit = CREDIT;
         h->recording = false;
     }
-    const bool rests = m->pause > 0;
-    m->pause -= rests;
-    if (!hbm_teams_together(h))
+    if (m->pause) {
+        m->pause--;
         return;
-    hbm_teams_count(h);
+    }
     if (!worth_it(h)) {
         h->recording = false;
         return;
     }
-    if (!take_image(h, access, write, t, channel, !rests) || rests)
-        return;
-    const uint64_t base = g->access;
+    for (uint32_t i = 0; i < h->n_ch; i++) /* no access comes before t */
+        (void)hbm_channel_run(h, &h->ch[i], t - 1, -1);
+    const uint64_t base = access >> h->row_shift << h->row_shift;
+    g->time = t;
+    g->access = base;
+    g->n = 0;
+    g->bad = false;
+    hbm_image_save(h, g);
+    g->w[g->n++] = (uint32_t)(access - base);
+    g->w[g->n++] = (uint32_t)(h->front_at < t ? 0 : h->front_fraction) << 1 | write;
     uint32_t to = g->bad ? NODES : find_node(m);
     if (to == NODES && !g->bad) {
         h->recording = false;
@@ -445,8 +439,7 @@ static void load(struct pl_hbm *h)
 {
     struct hbm_memo *m = h->memo;
     const struct node *n = &m->node[m->at];
-    struct hbm_image g = {.time = m->time, .access = m->base, .w = n->w, .n = n->n, .slot = m->slot, .item = m->image.item,
-                          .entry = m->image.entry, .flight_at = m->image.flight_at};
+    struct hbm_image g = {.time = m->time, .access = m->base, .w = n->w, .n = n->n, .slot = m->slot, .item = m->image.item};
     for (uint32_t i = 0; i < n->n_flight; i++)
         g.item[i] = i;
     hbm_image_load(h, &g);
@@ -459,9 +452,9 @@ static void cross(struct pl_hbm *h, uint64_t access)
     struct hbm_memo *m = h->memo;
     struct edge *e = m->node[m->at].edge;
     hbm_memo_tell(h, HBM_NEVER);
-    hbm_add_stats(&h->stats, &e->stats);
+    add_stats(&h->stats, &e->stats);
     for (uint32_t i = 0; i < h->n_ch; i++)
-        h->ch[i].stats.busy_cyc += e->busy[i];
+        h->ch[i].busy += e->busy[i];
     for (size_t i = 0; i < e->n_cmd; i++) {
         struct pl_hbm_cmd c = e->cmd[i];
         c.time += m->time;
@@ -525,27 +518,6 @@ bool hbm_memo_rush(struct pl_hbm *h, uint32_t slot, uint64_t until)
     return true;
 }
 
-/* An access of the edge goes to its channel after all. */
-static void take_again(struct pl_hbm *h, uint64_t access, bool write, uint32_t slot, uint64_t t)
-{
-    const uint64_t loc = hbm_locate(&h->map, access);
-    struct hbm_channel *c = &h->ch[loc >> 40];
-    uint64_t at = t;
-    if (h->leader[c->index] != HBM_ALONE) {
-        if (hbm_team_follows(h, c->index, access, write, &at)) {
-            hbm_team_give(h, c->index, slot, at + h->p.lat_in);
-            return;
-        }
-        hbm_team_leave(h, c->index, 0);
-    }
-    c->room = 0;
-    if (c->used[write] == (write ? h->p.write_queue : h->p.read_queue)) {
-        (void)hbm_channel_run(h, c, HBM_NEVER, write);
-        c->room = c->freed;
-    }
-    hbm_channel_push(h, c, loc, access, slot, write, t + h->p.lat_in);
-}
-
 /* Bring the channels to where the replay stands: once more, from its node. */
 static void step(struct pl_hbm *h)
 {
@@ -555,12 +527,17 @@ static void step(struct pl_hbm *h)
     for (uint32_t i = 0; i < m->told; i++)
         m->slot[e->item[i]] = HBM_FINISHED;
     load(h);
-    for (uint32_t i = 0; i < m->next; i++)
-        take_again(h, (nth(e, i) >> 1) + m->base, nth(e, i) & 1, m->slot[e->n_flight + i], m->time + e->t[i]);
+    for (uint32_t i = 0; i < m->next; i++) {
+        const uint64_t access = (nth(e, i) >> 1) + m->base, loc = hbm_locate(&h->map, access);
+        const bool write = nth(e, i) & 1;
+        struct hbm_channel *c = &h->ch[loc >> 40];
+        if (c->used[write] == (write ? h->p.write_queue : h->p.read_queue))
+            (void)hbm_channel_run(h, c, HBM_NEVER, write);
+        hbm_channel_push(h, c, loc, access, m->slot[e->n_flight + i], write, m->time + e->t[i] + h->p.lat_in);
+    }
     for (uint32_t i = 0; i < h->n_ch; i++)
         if (h->next_at[i] <= h->ran)
             (void)hbm_channel_run(h, &h->ch[i], h->ran, -1);
-    hbm_teams_tell(h);
     if (++e->lost > e->won + 2)
         n->edge = NULL;
 }

@@ -65,7 +65,7 @@ void hbm_refresh_issue(struct pl_hbm *h, struct hbm_channel *c, unsigned pc, enu
         c->ref_bank[pc] = (c->ref_bank[pc] + 1) % h->per_pc;
         c->blocked &= ~bit(target);
     }
-    c->stats.refreshes++;
+    h->stats.refreshes++;
     c->ref_wait &= ~(1u << pc);
     c->ref_due[pc] += h->ref_every;
     c->ref_next = c->ref_due[0] < c->ref_due[1] ? c->ref_due[0] : c->ref_due[1];
@@ -82,7 +82,7 @@ void hbm_refresh_due(struct pl_hbm *h, struct hbm_channel *c, uint64_t limit)
         for (unsigned pc = 0; pc < h->p.pseudo; pc++) {
             c->ref_due[pc] += (ahead - keep) * h->ref_every;
             c->ref_bank[pc] = (unsigned)((c->ref_bank[pc] + (per_bank ? ahead - keep : 0)) % h->per_pc);
-            c->stats.refreshes += ahead - keep;
+            h->stats.refreshes += ahead - keep;
         }
         c->ref_next = c->ref_due[0];
         return;

@@ -36,6 +36,13 @@ static uint32_t spread_rows(const struct pl_model_config *model, const struct pl
     return round_up(kv * group, plan->blen) < kv * round_up(group, plan->blen) ? kv * group : 0;
 }
 
+/* Lanes of the row that holds a bias: of packed heads one vector row at least for each row. */
+static uint32_t bias_cols(const struct pl_arch *arch, const struct pl_model_config *model, uint32_t hs, uint32_t pack)
+{
+    const uint32_t group = model->n_heads / model->n_kv_heads, most = model->o_bias ? model->hidden : 0;
+    return !model->qkv_bias ? most : umax(most, pack ? group * umax(pack, arch->vlen) : model->n_heads * hs);
+}
+
 /* q, att_q, heads and o. Each packed row is written with the BLEN - 1 rows behind it, as zeros. */
 static void lay_out_heads(struct pl_map_rows *out, uint64_t *used, uint32_t pitch, uint32_t blen, uint32_t packed, uint64_t heads)
 {
@@ -53,13 +60,6 @@ static void lay_out_heads(struct pl_map_rows *out, uint64_t *used, uint32_t pitc
         out->o = take(used, pitch, packed, pack);
     else if (out->batch)
         out->o = take(used, pitch, token, heads);
-}
-
-/* Lanes of the row that holds a bias: of packed heads one vector row at least for each row. */
-static uint32_t bias_cols(const struct pl_arch *arch, const struct pl_model_config *model, uint32_t hs, uint32_t pack)
-{
-    const uint32_t group = model->n_heads / model->n_kv_heads, most = model->o_bias ? model->hidden : 0;
-    return !model->qkv_bias ? most : umax(most, pack ? group * umax(pack, arch->vlen) : model->n_heads * hs);
 }
 
 static void lay_out(const struct pl_arch *arch, const struct pl_model_config *model, const struct pl_plan *plan,
@@ -109,7 +109,8 @@ static void lay_out(const struct pl_arch *arch, const struct pl_model_config *mo
     for (unsigned i = 0; i < 4; i++)
         out->rope[i] = take(&used, pitch, rows, hs);
     out->elements = used;
-    out->fp_words = PL_FP_STATE + 2 * pl_map_heads(model, plan).per_group * (pack ? 1 : group) * out->att_live +
+    const uint32_t per_tile = pl_map_heads(model, plan).per_group, kv_heads = per_tile < model->n_kv_heads ? per_tile : model->n_kv_heads;
+    out->fp_words = PL_FP_STATE + 2 * kv_heads * (pack ? 1 : group) * out->att_live +
                     umax(spread, out->att_live) + batch; /* behind the state of attention: the best logit of each sequence */
 }
 

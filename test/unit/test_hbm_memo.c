@@ -32,8 +32,8 @@ static void see(struct witness *w, const struct pl_hbm_done *d)
     w->n_done++;
 }
 
-enum kind { STREAM, LINES, STRIDED, MIXED, RANDOM, DMA, TILES, KINDS };
-static const char *const kind_name[] = {"stream", "lines", "strided", "mixed", "random", "dma", "tiles"};
+enum kind { STREAM, LINES, STRIDED, MIXED, RANDOM, DMA, KINDS };
+static const char *const kind_name[] = {"stream", "lines", "strided", "mixed", "random", "dma"};
 
 struct plan {
     enum kind kind;
@@ -70,10 +70,6 @@ static bool next_request(void *ctx, struct pl_hbm_request *r)
         r->stride = i % 2 ? 128 : 1024;
         r->count = i % 2 ? 512 : 2048;
         return i * tile < p->n * 64;
-    case TILES: /* whole tiles of elements and of scales in turns */
-        r->addr = (i % 2 ? (uint64_t)1 << 30 : 0) + i / 2 * (i % 2 ? tile / 16 : tile) + i / 12 * 64;
-        r->bytes = i % 2 ? tile / 16 : tile;
-        return i / 2 * tile < p->n * 64;
     case MIXED:
         r->write = pl_rng_below(&p->rng, 100) < 30;
         r->addr = (i % 20000 < 15000 ? i : pl_rng_below(&p->rng, p->lines)) * 64;
@@ -155,8 +151,7 @@ TEST(replays_do_what_stepping_does)
             struct pl_hbm_params p;
             static struct witness slow, fast, plain;
             OK(pl_hbm_preset(pl_hbm_preset_name(i), &p, &d));
-            p.ways = kind == DMA ? 3 : kind == TILES ? 2 : 1;
-            p.turn = kind == TILES ? 4096 / pl_hbm_access_bytes(&p) : p.turn;
+            p.ways = kind == DMA ? 3 : 1;
             const struct plan plan = {.kind = kind, .n = long_count(kind == STREAM || kind == LINES ? 600000 : 150000, 8000000)};
             run(&p, plan, true, true, 0, &slow);
             run(&p, plan, true, false, 0, &fast);
@@ -165,9 +160,7 @@ TEST(replays_do_what_stepping_does)
             same(p.name, kind, &slow, &plain, false);
             run(&p, plan, true, true, 3, &slow);
             run(&p, plan, true, false, 3, &fast);
-            run(&p, plan, false, false, 3, &plain);
             same(p.name, kind, &slow, &fast, true);
-            same(p.name, kind, &slow, &plain, false);
         }
 }
 
@@ -184,16 +177,14 @@ TEST(replays_do_what_stepping_does_under_other_parameters)
         for (enum kind kind = STREAM; kind < KINDS; kind++) {
             struct pl_diag d;
             struct pl_hbm_params p;
-            static struct witness slow, fast, plain;
+            static struct witness slow, fast;
             OK(pl_hbm_preset("ramulator2.1-hbm2", &p, &d));
             for (size_t k = 0; k < 3; k++)
                 OK(pl_hbm_set(&p, set[i][k], &d));
             const struct plan plan = {.kind = kind, .n = long_count(kind == LINES ? 400000 : 150000, 2000000)};
             run(&p, plan, true, true, 0, &slow);
             run(&p, plan, true, false, 0, &fast);
-            run(&p, plan, false, false, 0, &plain);
             same(p.name, kind, &slow, &fast, true);
-            same(p.name, kind, &slow, &plain, false);
         }
 }
 
