@@ -129,6 +129,7 @@ static enum pl_status simulate(struct pl_sim *sim, const struct pl_image *img, c
         PL_TRY(set_param(sim, img, "pos", c->position, d));
         PL_TRY(set_param(sim, img, "tiles", last / kv_tile, d));
         PL_TRY(set_param(sim, img, "last", c->rows - 1, d));
+        PL_TRY(set_param(sim, img, "blocks", (c->rows + img->plan.blen - 1) / img->plan.blen, d));
         PL_TRY(set_param(sim, img, "first", first_tile(c, c->position, kv_tile), d));
     }
     for (uint32_t i = 0; i < c->batch; i++) {
