@@ -110,6 +110,35 @@ TEST(test_sinks)
     check_shapes(&m, shapes, 3, 30, 6, 16);
 }
 
+/* Latents and rotated parts below, at and above tiles and vector rows; with and without a low rank of queries. */
+TEST(test_latent_attention)
+{
+    (void)state;
+    static const struct {
+        uint32_t heads, kv_rank, q_rank, nope, rope, v, prompt, chunk;
+        uint32_t first, end; /* machines */
+    } shape[] = {{4, 32, 0, 16, 8, 16, 9, 0, 0, 3},     {6, 48, 24, 16, 16, 24, 9, 4, 1, 5}, {16, 128, 40, 32, 16, 32, 9, 8, 2, 5},
+                 {5, 64, 0, 24, 8, 16, 9, 1, 0, 2}, {4, 32, 0, 16, 8, 16, 38, 16, 1, 2}};
+    for (size_t i = 0; i < PL_COUNT(shape); i++)
+        for (size_t k = shape[i].first; k < shape[i].end; k++) {
+            struct pl_model_config m = base;
+            struct combo c = machines[k];
+            m.family = i % 2 ? PL_FAMILY_DEEPSEEK_V3 : PL_FAMILY_DEEPSEEK_V2;
+            m.mla = (struct pl_mla){shape[i].kv_rank, shape[i].q_rank, shape[i].nope, shape[i].rope, shape[i].v};
+            m.n_heads = shape[i].heads;
+            m.n_kv_heads = 1;
+            m.head_dim = m.mla.nope + m.mla.rope;
+            m.rope.softmax = 1.1;
+            c.random = &m;
+            c.synthetic = true;
+            c.prompt = shape[i].prompt;
+            c.decode = 5;
+            c.chunk = shape[i].chunk;
+            print_message("%s, %u heads, rank %u: ", pl_family_name(m.family), m.n_heads, m.mla.kv_rank);
+            check_combo(NULL, &c);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -118,6 +147,8 @@ int main(void)
         cmocka_unit_test(test_yarn),
         cmocka_unit_test(test_windows),
         cmocka_unit_test(test_sinks),
+        cmocka_unit_test(test_latent_attention),
     };
+    cmocka_set_test_filter(getenv("FAMILY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
