@@ -22,6 +22,22 @@ static void print(const struct bench_options *o, const char *of, const struct ov
     figure(o, of, "unnamed_cycles", (double)v->unnamed_cyc, "cycles");
 }
 
+static void print_step(const struct bench_options *o, const struct overlap_step *s)
+{
+    if (!o->json)
+        printf("%-22s %10s %10s %10s %10s  %-6s %7s\n", "decode step", "cycles", "array", "vector", "HBM", "bound", "share");
+    for (size_t i = 0; i <= s->operators; i++) {
+        const struct overlap_op *op = i < s->operators ? &s->op[i] : &s->step;
+        if (o->json)
+            printf("{\"name\": \"efficiency_decode_operator\", \"operator\": \"%s\", \"cycles\": %llu, \"bound\": \"%s\", \"value\": %.6g, "
+                   "\"unit\": \"ratio\"}\n",
+                   op->name, (unsigned long long)op->cycles, op->by, op->share);
+        else
+            printf("%-22s %10llu %10llu %10llu %10.0f  %-6s %5.1f %%\n", op->name, (unsigned long long)op->cycles,
+                   (unsigned long long)op->array_cyc, (unsigned long long)op->vector_cyc, op->hbm_cyc, op->by, 100 * op->share);
+    }
+}
+
 /* Linear layers on machine paper, then one decode step of the model on the machine asked for. */
 enum pl_status bench_efficiency(const struct bench_options *o, struct pl_diag *d)
 {
@@ -43,6 +59,7 @@ enum pl_status bench_efficiency(const struct bench_options *o, struct pl_diag *d
     PL_TRY(pl_arch_load(o->machine, &arch, d));
     PL_TRY(overlap_decode(&arch, o->model, 63, &step, d));
     print(o, "decode", &step.all);
+    print_step(o, &step);
     figure(o, "decode", "hbm_bound_operators", (double)step.hbm_bound, "operators");
     figure(o, "decode", "hbm_bound_least_ratio", step.least_share, "ratio");
     return PL_OK;

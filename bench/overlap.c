@@ -75,29 +75,66 @@ enum pl_status overlap_gemm(const struct pl_arch *arch, uint32_t m, uint32_t n, 
     return s;
 }
 
+static void set_bound(struct overlap_op *o)
+{
+    o->bound = (double)o->array_cyc;
+    o->by = "array";
+    if ((double)o->vector_cyc > o->bound) {
+        o->bound = (double)o->vector_cyc;
+        o->by = "vector";
+    }
+    if (o->hbm_cyc > o->bound) {
+        o->bound = o->hbm_cyc;
+        o->by = "HBM";
+    }
+    o->share = o->cycles ? o->bound / (double)o->cycles : 0;
+}
+
+static struct overlap_op *op_of(struct overlap_step *out, const char *name)
+{
+    for (size_t i = 0; i < out->operators; i++)
+        if (!strcmp(out->op[i].name, name))
+            return &out->op[i];
+    struct overlap_op *o = &out->op[out->operators < OVERLAP_OPS ? out->operators++ : OVERLAP_OPS - 1];
+    snprintf(o->name, sizeof o->name, "%s", name);
+    return o;
+}
+
 static enum pl_status operators(const struct pl_arch *arch, const struct pl_image *img, const struct pl_sim_stats *st,
                                 struct overlap_step *out, struct pl_diag *d)
 {
-    out->least_share = 1;
-    snprintf(out->least, sizeof out->least, "none");
+    uint64_t bytes[OVERLAP_OPS] = {0}, all_bytes = 0;
     for (size_t i = 0; i + 1 < st->n_op; i++) {
         const struct pl_sim_op_stats *op = &st->op[i];
-        double least = 0;
-        uint64_t work = 0;
-        for (unsigned u = PL_SIM_MATRIX; u <= PL_SIM_SCALAR; u++)
-            work = op->busy_cyc[u] > work ? op->busy_cyc[u] : work;
-        if (op->hbm_bytes)
-            PL_TRY(overlap_sequential(arch, op->hbm_bytes, &least, d));
-        out->operators += op->insns > 0;
-        if (least <= (double)work || !op->cycles)
+        if (!op->insns)
+            continue;
+        struct overlap_op *o = op_of(out, img->op[i].name);
+        o->cycles += op->cycles;
+        o->array_cyc += op->busy_cyc[PL_SIM_MATRIX];
+        o->vector_cyc += op->busy_cyc[PL_SIM_VECTOR];
+        bytes[o - out->op] += op->hbm_bytes;
+    }
+    out->least_share = 1;
+    snprintf(out->least, sizeof out->least, "none");
+    out->step = (struct overlap_op){.name = "all", .cycles = st->cycles};
+    for (size_t i = 0; i < out->operators; i++) {
+        struct overlap_op *o = &out->op[i];
+        if (bytes[i])
+            PL_TRY(overlap_sequential(arch, bytes[i], &o->hbm_cyc, d));
+        set_bound(o);
+        out->step.array_cyc += o->array_cyc;
+        out->step.vector_cyc += o->vector_cyc;
+        all_bytes += bytes[i];
+        if (strcmp(o->by, "HBM") != 0)
             continue;
         out->hbm_bound++;
-        const double share = least / (double)op->cycles;
-        if (share < out->least_share) {
-            out->least_share = share;
-            snprintf(out->least, sizeof out->least, "%s", img->op[i].name);
+        if (o->share < out->least_share) {
+            out->least_share = o->share;
+            snprintf(out->least, sizeof out->least, "%s", o->name);
         }
     }
+    PL_TRY(overlap_sequential(arch, all_bytes, &out->step.hbm_cyc, d));
+    set_bound(&out->step);
     return PL_OK;
 }
 

@@ -21,7 +21,8 @@ struct pl_comp_options {
                                                   needs no tensors then */
 };
 /* Compile. Everything in the image lives in `a`.
- *   params     "pos" first position, "tiles" KV tiles of the pass minus 1, "last" row of the last valid token,
+ *   params     "pos" first position, "tiles" KV tiles of the pass minus 1, "last" row of the last valid token, "blocks" of BLEN
+ *              rows that hold tokens (prefill; at first those of a whole chunk),
  *              "first" KV tile of the first token that the pass's first row sees in windowed layers,
  *              "ids" first of chunk token ids (unused rows: any valid id)
  *              with a batch also "kv_row" first row of the sequence in the K and V caches ("capacity" times its number),

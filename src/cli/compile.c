@@ -9,7 +9,7 @@
 struct compile {
     struct job j;
     const char *output, *dump;
-    uint64_t context, chunk;
+    uint64_t context, chunk, batch;
     bool all_logits, no_weights, dry_run;
 };
 
@@ -51,7 +51,7 @@ static enum pl_status run(struct compile *c, const char *model)
     PL_TRY(c->no_weights ? job_config(j, model) : job_model(j, model));
     const struct pl_comp_options opt = {.weight = &j->format[0], .act = &j->format[1], .kv = &j->format[2],
                                         .context = (uint32_t)c->context, .chunk = (uint32_t)c->chunk,
-                                        .all_logits = c->all_logits, .no_weights = c->no_weights};
+                                        .batch = (uint32_t)c->batch, .all_logits = c->all_logits, .no_weights = c->no_weights};
     const uint64_t start = pl_clock_ns();
     PL_TRY(pl_comp_model(&j->arena, j->ck, &j->arch, &opt, &img, &j->d));
     const double seconds = (double)(pl_clock_ns() - start) * 1e-9;
@@ -72,6 +72,7 @@ int cmd_compile(const struct verb *v, int argc, char **argv)
         JOB_FORMAT_OPTS(&c.j),
         {"context", OPT_U64, &c.context, "N", "most tokens of a sequence (default the model's, at most 4096)"},
         {"chunk", OPT_U64, &c.chunk, "N", "tokens of a prefill pass (default as many as fit, at most 64)"},
+        {"batch", OPT_U64, &c.batch, "B", "sequences that a decode pass takes a token of (default 1)"},
         {"all-logits", OPT_FLAG, &c.all_logits, NULL, "prefill gives the logits of every token, not of the last"},
         {"no-weights", OPT_FLAG, &c.no_weights, NULL, "leave HBM empty, for timing or to read the code; MODEL may be a config.json alone"},
         {"dump", OPT_TEXT, &c.dump, "FILE", "also write the assembly text"},
@@ -83,8 +84,8 @@ int cmd_compile(const struct verb *v, int argc, char **argv)
     int rc = cli_options(v, argc, argv, o, PL_COUNT(o), pos, 1, &n_pos);
     if (rc < 0 && !c.output && !c.dry_run && !c.j.print_config)
         rc = cli_usage(v, "-o IMAGE is missing");
-    if (rc < 0 && (c.context > UINT32_MAX || c.chunk > UINT32_MAX))
-        rc = cli_usage(v, "--context and --chunk must be below 2^32");
+    if (rc < 0 && (c.context > UINT32_MAX || c.chunk > UINT32_MAX || c.batch > UINT32_MAX))
+        rc = cli_usage(v, "--context, --chunk and --batch must be below 2^32");
     if (rc < 0) {
         const enum pl_status s = run(&c, pos[0]);
         rc = s == PL_OK ? 0 : cli_fail(s, &c.j.d);

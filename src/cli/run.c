@@ -7,11 +7,12 @@
 #include "plena/comp.h"
 #include "plena/host.h"
 #include "plena/nn.h"
-#include "report.h"
+#include "batch.h"
 
 struct run {
     struct job j;
-    const char *prompt;
+    struct opt_list prompts;
+    const char *prompt, *file;
     uint64_t max_tokens, context, chunk;
     bool check, no_stop, dry_run;
     struct report_opts report;
@@ -25,30 +26,6 @@ struct run {
     uint64_t prefill_cyc, checked;
     double host_seconds;
 };
-
-static enum pl_status prompt_ids(struct run *r)
-{
-    struct pl_diag *d = &r->j.d;
-    const struct pl_model_config *c = &r->j.ck->config;
-    uint32_t *ids = NULL;
-    if (!r->j.tok && *r->prompt)
-        return pl_fail(d, PL_EUNSUPPORTED, "%s: has no tokenizer.json; only an empty --prompt works", r->j.model);
-    if (r->j.tok)
-        PL_TRY(pl_tokenizer_encode(r->j.tok, &r->j.arena, r->prompt, strlen(r->prompt), true, &ids, &r->n_prompt, d));
-    const bool no_start = !r->n_prompt;
-    if (no_start)
-        r->n_prompt = 1; /* nothing to continue: start as a text starts */
-    r->ids = PL_NEW_N(&r->j.arena, uint32_t, r->n_prompt + r->max_tokens);
-    if (no_start)
-        r->ids[0] = c->bos >= 0 ? (uint32_t)c->bos : c->n_eos ? c->eos[0] : 0;
-    else
-        memcpy(r->ids, ids, r->n_prompt * sizeof *ids);
-    r->n = r->n_prompt;
-    for (size_t i = 0; i < r->n; i++)
-        if (r->ids[i] >= c->vocab)
-            return pl_fail(d, PL_ERANGE, "%s: the tokenizer gives id %u, the model knows %u", r->j.model, r->ids[i], c->vocab);
-    return PL_OK;
-}
 
 static enum pl_status prepare(struct run *r)
 {
@@ -117,15 +94,6 @@ static void stream(const struct run *r, struct pl_buf *text)
     pl_buf_fini(&now);
 }
 
-static bool ends(const struct run *r, uint32_t id)
-{
-    const struct pl_model_config *c = &r->j.ck->config;
-    for (unsigned i = 0; i < c->n_eos && !r->no_stop; i++)
-        if (c->eos[i] == id)
-            return true;
-    return false;
-}
-
 static enum pl_status generate(struct run *r, struct pl_buf *text)
 {
     const uint64_t start = pl_clock_ns();
@@ -144,7 +112,7 @@ static enum pl_status generate(struct run *r, struct pl_buf *text)
             break;
         r->ids[r->n++] = next;
         stream(r, text);
-        if (ends(r, next) || r->n > r->context - 1 || r->n - r->n_prompt == r->max_tokens)
+        if ((!r->no_stop && batch_ends(&r->j, next)) || r->n > r->context - 1 || r->n - r->n_prompt == r->max_tokens)
             break;
     }
     r->host_seconds = (double)(pl_clock_ns() - start) * 1e-9;
@@ -227,7 +195,14 @@ static enum pl_status run(struct run *r, const char *model)
     if (job_printed_config(&r->j))
         return PL_OK;
     PL_TRY(job_model(&r->j, model));
-    PL_TRY(prompt_ids(r));
+    if (r->prompts.n > 1 || r->file) {
+        struct batch_run b = {.j = &r->j, .prompt = r->prompts, .file = r->file, .max_tokens = r->max_tokens, .context = r->context,
+                              .chunk = r->chunk, .check = r->check, .no_stop = r->no_stop, .dry_run = r->dry_run, .report = &r->report};
+        return batch_run(&b);
+    }
+    r->prompt = r->prompts.n ? r->prompts.v[0] : "";
+    PL_TRY(batch_prompt_ids(&r->j, r->prompt, strlen(r->prompt), r->max_tokens, &r->ids, &r->n_prompt));
+    r->n = r->n_prompt;
     PL_TRY(prepare(r));
     if (r->dry_run) {
         print_dry(r);
@@ -249,10 +224,11 @@ static enum pl_status run(struct run *r, const char *model)
 
 int cmd_run(const struct verb *v, int argc, char **argv)
 {
-    struct run r = {.prompt = "", .max_tokens = 64};
+    struct run r = {.max_tokens = 64};
     job_init(&r.j);
     const struct opt o[] = {
-        {"prompt", OPT_TEXT, &r.prompt, "TEXT", "text to continue (default none: from the first token)"},
+        {"prompt", OPT_LIST, &r.prompts, "TEXT", "text to continue (default none: from the first token); several are decoded together"},
+        {"prompts", OPT_TEXT, &r.file, "FILE", "a prompt a line, decoded together"},
         {"max-tokens", OPT_U64, &r.max_tokens, "N", "most tokens to generate (default 64)"},
         JOB_FORMAT_OPTS(&r.j),
         {"check", OPT_FLAG, &r.check, NULL, "compare every pass with nn; exit 1 at the first differing bit"},

@@ -77,7 +77,7 @@ static uint8_t row_addr(struct comp *c, uint64_t base)
 struct queries {
     const struct pl_map_tensor *t;
     uint64_t lane;   /* first one in t */
-    uint32_t blocks; /* of BLEN rows */
+    uint32_t rows;
     uint32_t k_lane; /* first lane of K in its tile */
     uint8_t hw;      /* window of M_TMM */
 };
@@ -91,7 +91,7 @@ static void scores(struct comp *c, const struct flash *f, const struct queries *
     const uint8_t a0 = row_addr(c, lane_addr(c, q->t, q->lane));
     const uint8_t out0 = emit_const(em, c->rows->score.base);
     const uint8_t a = spans > 1 ? gp_take(em) : a0, b = gp_take(em), out = gp_take(em);
-    const struct loop rows = loop_begin(em, q->blocks);
+    const struct row_loop rows = rows_begin(c, q->rows, blen);
     for (uint32_t i = 0; i < c->heads.token_tiles; i++) {
         emit_add(em, b, f->cur, (int64_t)(i * spans * f->tile) + q->k_lane);
         emit_add(em, out, out0, i * mlen);
@@ -112,11 +112,11 @@ static void scores(struct comp *c, const struct flash *f, const struct queries *
         emit_add(em, out, out, unroll * blen);
         loop_end(em, cols);
     }
-    if (q->blocks > 1) {
+    if (q->rows > blen) {
         emit_add(em, a0, a0, (int64_t)blen * c->pitch);
         emit_add(em, out0, out0, (int64_t)blen * c->pitch);
     }
-    loop_end(em, rows);
+    rows_end(c, rows);
     if (spans > 1)
         gp_give(em, a);
     const uint8_t used[] = {a0, out0, b, out};
@@ -130,7 +130,7 @@ static void head_scores(struct comp *c, const struct flash *f, const struct head
     const bool window = hs < c->plan.mlen;
     const struct queries q = {.t = &c->rows->att_q,
                               .lane = h->lane,
-                              .blocks = c->rows->att_alloc / c->plan.blen,
+                              .rows = c->rows->att_live,
                               .k_lane = window ? h->kv * hs : 0,
                               .hw = window ? (uint8_t)(pl_log2(hs / c->plan.hlen) + 1) : 0};
     scores(c, f, &q);
@@ -139,10 +139,9 @@ static void head_scores(struct comp *c, const struct flash *f, const struct head
 /* The scores of all heads of the group at once. Lanes of other heads add zero runs, which change no bit. */
 static void spread_scores(struct comp *c, const struct flash *f)
 {
-    const uint32_t blen = c->plan.blen, rows = f->kv_heads * f->group_rows;
     const struct queries q = {.t = &c->rows->spread_q,
                               .lane = (uint64_t)f->group * c->plan.mlen % c->pitch,
-                              .blocks = (rows + blen - 1) / blen};
+                              .rows = f->kv_heads * f->group_rows};
     scores(c, f, &q);
 }
 
@@ -162,7 +161,7 @@ static void values(struct comp *c, const struct flash *f, const struct head *h, 
     if (n > 1)
         emit_add(em, v0, f->cur, 0);
     const struct loop heads = loop_begin(em, n);
-    const struct loop rows = loop_begin(em, blocks);
+    const struct row_loop rows = rows_begin(c, c->rows->att_live, blen);
     for (uint32_t s = 0; s * mlen < hs; s++) {
         const uint64_t lane = (h->lane + (uint64_t)s * mlen) % (hs > c->pitch ? hs : c->pitch);
         emit_add(em, out, out0, (int64_t)lane_addr(c, &c->rows->pv, lane));
@@ -191,7 +190,7 @@ static void values(struct comp *c, const struct flash *f, const struct head *h, 
         emit_add(em, a0, a0, (int64_t)blen * c->pitch);
         emit_add(em, out0, out0, (int64_t)blen * c->pitch);
     }
-    loop_end(em, rows);
+    rows_end(c, rows);
     if (n > 1) {
         emit_add(em, a0, a0, (int64_t)f->group_rows * c->pitch - done);
         emit_add(em, out0, out0, (int64_t)hs - done);
@@ -279,11 +278,11 @@ static void scale_head(struct comp *c, const struct head *h, uint32_t word, bool
     const uint32_t rows = c->rows->att_live, block = rows < SCALE_BLOCK ? rows : SCALE_BLOCK;
     const uint8_t mask = set_mask(c, h->lane, c->v_slot);
     const uint8_t o = row_addr(c, seg_addr(c, &c->rows->o, h, 0)), fp = emit_const(em, 0);
-    const struct loop l = loop_begin(em, rows / block);
+    const struct row_loop l = rows_begin(c, rows - rows % block, block);
     scale_rows(c, h, block, o, fp, word, invert, mask);
     if (rows > block)
         emit_add(em, fp, fp, block);
-    loop_end(em, l);
+    rows_end(c, l);
     if (rows % block)
         scale_rows(c, h, rows % block, o, fp, word, invert, mask);
     gp_give(em, o);
@@ -297,13 +296,13 @@ static void add_values(struct comp *c, const struct head *h, uint32_t lanes)
     const uint32_t vlen = c->arch->vlen, segs = lanes > vlen ? lanes / vlen : 1;
     const uint8_t mask = set_mask(c, h->lane, lanes);
     const uint8_t o = row_addr(c, seg_addr(c, &c->rows->o, h, 0)), p = emit_const(em, seg_addr(c, &c->rows->pv, h, 0));
-    const struct loop l = loop_begin(em, c->rows->att_live);
+    const struct row_loop l = rows_begin(c, c->rows->att_live, 1);
     for (uint32_t s = 0; s < segs; s++) {
         INS(em, V_ADD_VV, .rd = o, .rs1 = o, .rs2 = p, .rs3 = mask);
         next_seg(c, &c->rows->o, h, o, s, segs);
         next_seg(c, &c->rows->pv, h, p, s, segs);
     }
-    loop_end(em, l);
+    rows_end(c, l);
     gp_give(em, o);
     gp_give(em, p);
 }
@@ -507,7 +506,8 @@ void emit_attention(struct comp *c)
                       .group_rows = group,
                       .tile = (uint64_t)c->plan.mlen * c->plan.mlen,
                       .fp_m = PL_FP_STATE};
-    const uint32_t most = c->heads.per_group * f.per_kv * c->rows->att_live;
+    const uint32_t kv_heads = c->heads.per_group < c->cfg->n_kv_heads ? c->heads.per_group : c->cfg->n_kv_heads;
+    const uint32_t most = kv_heads * f.per_kv * c->rows->att_live;
     f.set = c->heads.tiles * f.tile;
     f.fp_l = f.fp_m + most;
     f.fp_a = f.fp_l + most;

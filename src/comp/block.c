@@ -11,7 +11,7 @@ void emit_embed(struct comp *c)
     emit_op(em, "embedding");
     const uint8_t row = emit_const(em, x->base), desc = emit_const(em, DESC_EMBED);
     const uint8_t word = emit_const(em, INT_IDS), id = gp_take(em), dst = gp_take(em), col = gp_take(em);
-    const struct loop l = loop_begin(em, c->rows->live);
+    const struct row_loop l = rows_begin(c, c->rows->live, 1);
     INS(em, S_LD_INT, .rd = id, .rs1 = word);
     emit_add(em, dst, row, 0);
     emit_li(em, col, 0);
@@ -25,72 +25,111 @@ void emit_embed(struct comp *c)
     loop_end(em, chunks);
     emit_add(em, row, row, c->pitch);
     emit_add(em, word, word, 1);
-    loop_end(em, l);
+    rows_end(c, l);
     const uint8_t used[] = {row, desc, word, id, dst, col};
     for (size_t i = 0; i < sizeof used; i++)
         gp_give(em, used[i]);
 }
 
 /* ---- RMSNorm: y = x * rsqrt(mean(x^2) + eps) * gain ---- */
+/* Rows go in blocks of up to four, so that one row's latencies pass under the others' work. f1.. = the sums of the rows. */
+enum { NORM_BLOCK = 4, F_TMP = NORM_BLOCK + 1 };
 struct norm {
-    uint8_t x, y, gain, tmp;
+    uint32_t n;
+    uint8_t x[NORM_BLOCK], y[NORM_BLOCK], gain;
 };
 
 static void norm_square(struct comp *c, void *ctx)
 {
     const struct norm *r = ctx;
-    INS(&c->em, V_MUL_VV, .rd = r->tmp, .rs1 = r->x, .rs2 = r->x);
-    INS(&c->em, V_RED_SUM, .rd = 1, .rs1 = r->tmp);
+    for (uint32_t i = 0; i < r->n; i++)
+        INS(&c->em, V_MUL_VV, .rd = r->y[i], .rs1 = r->x[i], .rs2 = r->x[i]);
+    for (uint32_t i = 0; i < r->n; i++)
+        INS(&c->em, V_RED_SUM, .rd = (uint8_t)(1 + i), .rs1 = r->y[i]);
 }
 
 static void norm_scale(struct comp *c, void *ctx)
 {
     const struct norm *r = ctx;
-    INS(&c->em, V_MUL_VF, .rd = r->y, .rs1 = r->x, .rs2 = 1);
-    INS(&c->em, V_MUL_VV, .rd = r->y, .rs1 = r->y, .rs2 = r->gain);
+    for (uint32_t i = 0; i < r->n; i++)
+        INS(&c->em, V_MUL_VF, .rd = r->y[i], .rs1 = r->x[i], .rs2 = (uint8_t)(1 + i));
+    for (uint32_t i = 0; i < r->n; i++)
+        INS(&c->em, V_MUL_VV, .rd = r->y[i], .rs1 = r->y[i], .rs2 = r->gain);
 }
 
-/* f1 = 1 / sqrt(f1 / E + eps) */
-static void norm_rsqrt(struct emit *em)
+/* f = 1 / sqrt(f / E + eps) */
+static void norm_rsqrt(struct emit *em, uint32_t n)
 {
-    INS(em, S_LD_FP, .rd = 2, .imm = PL_FP_INV_E);
-    INS(em, S_MUL_FP, .rd = 1, .rs1 = 1, .rs2 = 2);
-    INS(em, S_LD_FP, .rd = 2, .imm = PL_FP_EPS);
-    INS(em, S_ADD_FP, .rd = 1, .rs1 = 1, .rs2 = 2);
-    INS(em, S_SQRT_FP, .rd = 1, .rs1 = 1);
-    INS(em, S_RECI_FP, .rd = 1, .rs1 = 1);
+    INS(em, S_LD_FP, .rd = F_TMP, .imm = PL_FP_INV_E);
+    for (uint8_t f = 1; f <= n; f++)
+        INS(em, S_MUL_FP, .rd = f, .rs1 = f, .rs2 = F_TMP);
+    INS(em, S_LD_FP, .rd = F_TMP, .imm = PL_FP_EPS);
+    for (uint8_t f = 1; f <= n; f++)
+        INS(em, S_ADD_FP, .rd = f, .rs1 = f, .rs2 = F_TMP);
+    for (uint8_t f = 1; f <= n; f++)
+        INS(em, S_SQRT_FP, .rd = f, .rs1 = f);
+    for (uint8_t f = 1; f <= n; f++)
+        INS(em, S_RECI_FP, .rd = f, .rs1 = f);
+}
+
+/* The rows from registers r->x[0] and r->y[0] on, which then stand at the row behind them. */
+static void norm_rows(struct comp *c, const struct norm *r, const struct pl_map_tensor *gain)
+{
+    struct emit *em = &c->em;
+    const struct pl_map_rows *m = c->rows;
+    struct seg_ptr p[2 * NORM_BLOCK + 1];
+    const uint32_t chunks = (m->x.cols + c->pitch - 1) / c->pitch;
+    const int64_t x_back = -(int64_t)chunks * m->x.rows * c->pitch, y_back = -(int64_t)chunks * m->y.rows * c->pitch;
+    for (uint32_t i = 0; i < r->n; i++) {
+        p[i] = (struct seg_ptr){r->x[i], m->x.rows};
+        p[r->n + i] = (struct seg_ptr){r->y[i], m->y.rows};
+        emit_add(em, r->x[i], r->x[0], i * (int64_t)c->pitch);
+        emit_add(em, r->y[i], r->y[0], i * (int64_t)c->pitch);
+        INS(em, S_ADD_FP, .rd = (uint8_t)(1 + i)); /* 0 */
+    }
+    p[2 * r->n] = (struct seg_ptr){r->gain, 1};
+    emit_segs(c, m->x.cols, p, 2 * r->n, norm_square, (void *)(uintptr_t)r);
+    norm_rsqrt(em, r->n);
+    for (uint32_t i = 0; i < r->n; i++) {
+        emit_add(em, r->x[i], r->x[i], x_back);
+        emit_add(em, r->y[i], r->y[i], y_back);
+    }
+    emit_li(em, r->gain, gain->base);
+    emit_segs(c, m->x.cols, p, 2 * r->n + 1, norm_scale, (void *)(uintptr_t)r);
+    emit_add(em, r->x[0], r->x[0], x_back + (int64_t)r->n * c->pitch);
+    emit_add(em, r->y[0], r->y[0], y_back + (int64_t)r->n * c->pitch);
 }
 
 void emit_rmsnorm(struct comp *c, const struct pl_map_tensor *gain, uint32_t live)
 {
     struct emit *em = &c->em;
     const struct pl_map_rows *m = c->rows;
-    struct norm r = {gp_take(em), gp_take(em), gp_take(em), emit_const(em, m->tmp.base)};
-    const uint8_t x_row = emit_const(em, m->x.base), y_row = emit_const(em, m->y.base);
+    struct norm r = {.n = live < NORM_BLOCK ? live : NORM_BLOCK};
+    const uint32_t n = r.n;
+    for (uint32_t i = 0; i < n; i++) {
+        r.x[i] = emit_const(em, m->x.base);
+        r.y[i] = emit_const(em, m->y.base);
+    }
+    r.gain = gp_take(em);
     if (live == 1 && m->live > 1) { /* only the last valid row, to row 0 */
         const uint8_t last = gp_take(em);
         INS(em, S_LD_INT, .rd = last, .imm = INT_LAST);
-        emit_li(em, r.x, c->pitch);
-        INS(em, S_MUL_INT, .rd = last, .rs1 = last, .rs2 = r.x);
-        INS(em, S_ADD_INT, .rd = x_row, .rs1 = x_row, .rs2 = last);
+        emit_li(em, r.gain, c->pitch);
+        INS(em, S_MUL_INT, .rd = last, .rs1 = last, .rs2 = r.gain);
+        INS(em, S_ADD_INT, .rd = r.x[0], .rs1 = r.x[0], .rs2 = last);
         gp_give(em, last);
     }
-    const struct loop l = loop_begin(em, live);
-    INS(em, S_ADD_FP, .rd = 1); /* f1 = 0 */
-    emit_add(em, r.x, x_row, 0);
-    struct seg_ptr p[3] = {{r.x, m->x.rows}, {r.y, m->y.rows}, {r.gain, 1}};
-    emit_segs(c, m->x.cols, p, 1, norm_square, &r);
-    norm_rsqrt(em);
-    emit_add(em, r.x, x_row, 0);
-    emit_add(em, r.y, y_row, 0);
-    emit_li(em, r.gain, gain->base);
-    emit_segs(c, m->x.cols, p, 3, norm_scale, &r);
-    emit_add(em, x_row, x_row, c->pitch);
-    emit_add(em, y_row, y_row, c->pitch);
-    loop_end(em, l);
-    const uint8_t used[] = {r.x, r.y, r.gain, r.tmp, x_row, y_row};
-    for (size_t i = 0; i < sizeof used; i++)
-        gp_give(em, used[i]);
+    const struct row_loop l = rows_begin(c, live - live % n, n);
+    norm_rows(c, &r, gain);
+    rows_end(c, l);
+    r.n = live % n;
+    if (r.n)
+        norm_rows(c, &r, gain);
+    for (uint32_t i = 0; i < n; i++) {
+        gp_give(em, r.x[i]);
+        gp_give(em, r.y[i]);
+    }
+    gp_give(em, r.gain);
 }
 
 /* ---- RoPE: t = t * cos + swap(t) * sin ---- */
@@ -144,14 +183,14 @@ static void rope_rows_narrow(struct comp *c, const struct pl_map_tensor *t, uint
                      emit_const(em, m->tmp.base), emit_const(em, c->rope_slot / 2),
                      emit_const(em, c->plan.rotate)};
     const uint8_t row = emit_const(em, t->base);
-    const struct loop l = loop_begin(em, rows);
+    const struct row_loop l = rows_begin(c, rows, 1);
     emit_add(em, r.t, row, 0);
     struct seg_ptr p = {r.t, t->rows};
     emit_segs(c, t->cols, &p, 1, rope_seg, &r);
     emit_add(em, row, row, c->pitch);
     emit_add(em, r.cos, r.cos, packed ? 0 : c->pitch);
     emit_add(em, r.sin, r.sin, packed ? 0 : c->pitch);
-    loop_end(em, l);
+    rows_end(c, l);
     const uint8_t used[] = {r.t, r.cos, r.sin, r.tmp, r.half, r.group, row};
     for (size_t i = 0; i < sizeof used; i++)
         gp_give(em, used[i]);
@@ -200,12 +239,12 @@ static void rope_rows_wide(struct comp *c, const struct pl_map_tensor *t, uint32
 {
     struct emit *em = &c->em;
     const uint8_t off = emit_const(em, 0);
-    const struct loop l = loop_begin(em, rows);
+    const struct row_loop l = rows_begin(c, rows, 1);
     for (uint32_t head = 0; head < t->cols; head += c->plan.head_slot)
         for (uint32_t lane = 0; lane < c->plan.head_slot / 2; lane += c->arch->vlen)
             rope_pair(c, t, table, head + lane, lane, off, packed ? 0 : off);
     emit_add(em, off, off, c->pitch);
-    loop_end(em, l);
+    rows_end(c, l);
     gp_give(em, off);
 }
 

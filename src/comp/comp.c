@@ -269,7 +269,8 @@ static void constants(struct comp *c, struct pl_image *img, const struct pl_map_
         fp[PL_FP_INV_KV_RANK] = (float)(1.0 / c->cfg->mla.kv_rank);
     fp[PL_FP_LOWEST] = -pl_minifloat_max(c->plan.vec);
     const struct pl_named param[] = {
-        {"pos", INT_POS}, {"tiles", INT_TILES}, {"last", INT_LAST}, {"first", INT_FIRST}, {"ids", INT_IDS}, /* of a batch besides: */
+        {"pos", INT_POS}, {"tiles", INT_TILES}, {"last", INT_LAST}, {"first", INT_FIRST}, {"blocks", INT_BLOCKS}, {"ids", INT_IDS},
+        /* of a batch besides: */
         {"kv_row", INT_KV_ROW}, {"batch_pos", c->int_pos}, {"batch_tiles", c->int_tiles}, {"batch_first", c->int_first}};
     const struct pl_named constant[] = {
         {"chunk", chunk->live},     {"context", c->context},        {"vocab", c->cfg->vocab},
@@ -283,10 +284,14 @@ static void constants(struct comp *c, struct pl_image *img, const struct pl_map_
     layer_marks(c, "prefill", &code[0], &all);
     layer_marks(c, "decode", &code[1], &all);
     img->param = memcpy(pl_alloc(c->a, sizeof param), param, sizeof param);
-    img->n_param = c->batch > 1 ? PL_COUNT(param) : 5;
+    img->n_param = c->batch > 1 ? PL_COUNT(param) : 6;
     img->constant = memcpy(pl_alloc(c->a, all.len), all.data, all.len);
     img->n_const = all.len / sizeof(struct pl_named);
     pl_buf_fini(&all);
+    uint32_t *words = PL_NEW_N(c->a, uint32_t, INT_BLOCKS + 1); /* unless told otherwise, all rows of a chunk hold tokens */
+    words[INT_BLOCKS] = chunk->alloc / c->plan.blen;
+    img->intmem = words;
+    img->n_int = INT_BLOCKS + 1;
 }
 
 static enum pl_status finish(struct comp *c, struct pl_image *img, const struct code code[2], struct pl_diag *d)
@@ -318,18 +323,19 @@ static enum pl_status finish(struct comp *c, struct pl_image *img, const struct 
     return pl_image_check(img, d);
 }
 
-/* INT SRAM behind the token ids: position, KV tiles, first of them and choice of every sequence of a batch. */
+/* INT SRAM behind the token ids: position, KV tiles and first of them of every sequence of a batch. Its choice takes the place of
+ * its id. */
 static enum pl_status place_words(struct comp *c, const struct pl_map_rows *chunk, struct pl_diag *d)
 {
     const uint32_t ids = chunk->live > c->batch ? chunk->live : c->batch, each = c->batch > 1 ? c->batch : 0;
-    const uint64_t words = (uint64_t)INT_IDS + ids + 4 * (uint64_t)each;
+    const uint64_t words = (uint64_t)INT_IDS + ids + 3 * (uint64_t)each;
     if (words > c->arch->int_words)
         return pl_fail(d, PL_EUNSUPPORTED, "sram.int_words = %u, but %u token ids and %u sequences need %llu", c->arch->int_words, ids,
                        c->batch, (unsigned long long)words);
     c->int_pos = INT_IDS + ids;
     c->int_tiles = c->int_pos + each;
     c->int_first = c->int_tiles + each;
-    c->int_tokens = c->int_first + each;
+    c->int_tokens = INT_IDS;
     return PL_OK;
 }
 

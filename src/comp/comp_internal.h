@@ -19,8 +19,10 @@ enum { LAYER_K = PL_WEIGHTS, LAYER_V, LAYER_TENSORS };
 /* Behind the last layer, as if of one more, stand the final norm and the head; its first linear layer is PL_W_Q. */
 enum { LAYER_FINAL_GAIN = PL_W_INPUT_NORM, LAYER_HEAD = PL_W_Q };
 /* INT SRAM words. */
-enum { INT_POS, INT_TILES, INT_LAST, INT_TOKEN, INT_LAYER, INT_COL, INT_HALF, INT_FIRST, INT_KV_ROW, INT_SEQ, INT_SEQ_ROW,
-       INT_MLA_POS, INT_MLA_ROW, INT_MLA_X, INT_MLA_Y, INT_MLA_SRC, INT_MLA_W, INT_MLA_SET, INT_IDS = 32 };
+enum {
+    INT_POS, INT_TILES, INT_LAST, INT_TOKEN, INT_LAYER, INT_COL, INT_HALF, INT_FIRST, INT_KV_ROW, INT_SEQ, INT_SEQ_ROW, INT_BLOCKS,
+    INT_MLA_POS, INT_MLA_ROW, INT_MLA_X, INT_MLA_Y, INT_MLA_SRC, INT_MLA_W, INT_MLA_SET, INT_IDS = 32
+};
 
 /* chain.c: a linear layer of the program. */
 struct link {
@@ -94,6 +96,13 @@ struct seg_ptr {
 typedef void seg_body(struct comp *c, void *ctx);
 /* body for each VLEN segment of `cols` lanes (whole chunks), all pointers moving along. */
 void emit_segs(struct comp *c, uint32_t cols, struct seg_ptr *p, unsigned n, seg_body *body, void *ctx);
+/* A loop over rows of the pass, `step` at a time. In prefill it runs over the blocks of BLEN rows that hold tokens
+ * (INT_BLOCKS), else over all. */
+struct row_loop {
+    struct loop blocks, rows;
+};
+struct row_loop rows_begin(struct comp *c, uint32_t rows, uint32_t step);
+void rows_end(struct comp *c, struct row_loop l);
 /* The same for each of `live` rows of up to three tensors: r[i] is the pointer register of t[i]. A tensor of one row
  * is used for every row. */
 void emit_rows(struct comp *c, uint32_t live, uint32_t cols, const struct pl_map_tensor *const *t, uint8_t *r,

@@ -112,7 +112,7 @@ static void multiply(struct comp *c, const struct gemm *g, const struct shape *s
     const uint32_t tiles = group_tiles(c, s, group), unroll = tiles == 1 && blocks % 2 == 0 ? 2 : 1;
     const struct operands o = {emit_const(em, g->x->base + first_chunk * g->x->rows * c->pitch), gp_take(em), gp_take(em), gp_take(em)};
 
-    const struct loop rows = loop_begin(em, row_blocks(c, g));
+    const struct row_loop rows = rows_begin(c, g->rows, blen);
     emit_add(em, o.b0, r->cur, 0);
     const struct loop runs = loop_begin(em, cols / run);
     const struct loop columns = loop_begin(em, blocks / unroll);
@@ -133,7 +133,7 @@ static void multiply(struct comp *c, const struct gemm *g, const struct shape *s
         emit_add(em, o.a0, o.a0, (int64_t)blen * c->pitch);
         emit_add(em, out, out, (int64_t)blen * c->pitch - (int64_t)blocks * blen);
     }
-    loop_end(em, rows);
+    rows_end(c, rows);
 
     gp_give(em, o.a0);
     gp_give(em, o.b0);

@@ -22,6 +22,28 @@ void emit_segs(struct comp *c, uint32_t cols, struct seg_ptr *p, unsigned n, seg
     loop_end(&c->em, l);
 }
 
+struct row_loop rows_begin(struct comp *c, uint32_t rows, uint32_t step)
+{
+    struct emit *em = &c->em;
+    const uint32_t blen = c->plan.blen;
+    struct row_loop l = {{0}, {0}};
+    if (c->rows->att_tokens > 1 && rows == c->rows->live && rows > blen && blen % step == 0) {
+        const uint8_t blocks = gp_take(em);
+        INS(em, S_LD_INT, .rd = blocks, .imm = INT_BLOCKS);
+        l.blocks = loop_begin_reg(em, blocks);
+        gp_give(em, blocks);
+        rows = blen;
+    }
+    l.rows = loop_begin(em, (rows + step - 1) / step);
+    return l;
+}
+
+void rows_end(struct comp *c, struct row_loop l)
+{
+    loop_end(&c->em, l.rows);
+    loop_end(&c->em, l.blocks);
+}
+
 void emit_rows(struct comp *c, uint32_t live, uint32_t cols, const struct pl_map_tensor *const *t, uint8_t *r,
                unsigned n, seg_body *body, void *ctx)
 {
@@ -33,14 +55,14 @@ void emit_rows(struct comp *c, uint32_t live, uint32_t cols, const struct pl_map
         r[i] = gp_take(em);
         p[i] = (struct seg_ptr){r[i], t[i]->rows};
     }
-    const struct loop l = loop_begin(em, live);
+    const struct row_loop l = rows_begin(c, live, 1);
     for (unsigned i = 0; i < n; i++)
         emit_add(em, r[i], row[i], 0);
     emit_segs(c, cols, p, n, body, ctx);
     for (unsigned i = 0; i < n; i++)
         if (t[i]->rows > 1)
             emit_add(em, row[i], row[i], c->pitch);
-    loop_end(em, l);
+    rows_end(c, l);
     for (unsigned i = 0; i < n; i++) {
         gp_give(em, row[i]);
         gp_give(em, r[i]);

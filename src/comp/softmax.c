@@ -135,7 +135,7 @@ void emit_softmax(struct comp *c, const struct softmax *x)
     INS(em, S_LD_INT, .rd = b.limit, .imm = c->cfg->mla.kv_rank ? INT_MLA_POS : INT_POS);
     emit_add(em, b.limit, b.limit, 1);
     INS(em, S_SUB_INT, .rd = b.limit, .rs1 = b.limit, .rs2 = x->tok);
-    const struct loop l = loop_begin(em, x->rows / most);
+    const struct row_loop l = rows_begin(c, x->rows - x->rows % most, most);
     b.n = most;
     softmax_block(c, &b);
     for (uint32_t i = 0; x->rows > most && i < most; i++)
@@ -144,7 +144,7 @@ void emit_softmax(struct comp *c, const struct softmax *x)
         emit_add(em, b.limit, b.limit, c->rows->att_tokens > 1 ? most : 0);
         emit_add(em, b.fp, b.fp, most);
     }
-    loop_end(em, l);
+    rows_end(c, l);
     b.n = x->rows % most;
     if (b.n)
         softmax_block(c, &b);

@@ -1,15 +1,12 @@
 /* channel.c - one channel: FR-FCFS over its banks, from event to event.
  *
  * Every constraint is kept as the earliest time of the next command (of a bank, of a group), so the next command is the least
- * of a few maxima and nothing is polled. Row and column commands are chosen apart: each class keeps its best candidate, found
- * again only when something changed for that class. At one time arrivals come first, then refresh, then columns, then rows,
- * each oldest first. */
+ * of a few maxima (candidate.h) and nothing is polled. At one time arrivals come first, then refresh (refresh.c), then columns, then
+ * rows, each oldest first. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "hbm_internal.h"
-
-enum { KIND_HIT, KIND_MISS, KIND_CONFLICT };
+#include "candidate.h"
 
 void hbm_channel_init(const struct pl_hbm *h, struct hbm_channel *c, uint16_t index)
 {
@@ -26,122 +23,7 @@ void hbm_channel_init(const struct pl_hbm *h, struct hbm_channel *c, uint16_t in
     c->ref_next = c->ref_due[0];
 }
 
-/* ---- candidates ---- */
-/* A candidate is a time and an age; the earlier wins, of equals the older. Both in one word: clocks after `floor`, then age. No
- * constraint reaches 2^24 clocks ahead, and a channel does not live for 2^40 accesses. */
-static inline uint64_t key_of(uint64_t t, uint64_t floor, uint64_t seq)
-{
-    return (t - floor) << 40 | seq;
-}
-
-static inline void keep(struct hbm_best *best, uint64_t floor, uint64_t key, unsigned bank)
-{
-    *best = (struct hbm_best){
-        .t = key == HBM_NEVER ? HBM_NEVER : floor + (key >> 40), .seq = key & (((uint64_t)1 << 40) - 1), .bank = bank};
-}
-
-/* Without branches: which it is cannot be foreseen. */
-static inline bool sooner(uint64_t t, uint64_t seq, const struct hbm_best *than)
-{
-    return (t < than->t) | ((t == than->t) & (seq < than->seq));
-}
-
-/* Bank b became a candidate, ready at t. */
-static inline void offer(struct hbm_best *best, uint64_t t, uint64_t seq, unsigned b)
-{
-    if (sooner(t, seq, best))
-        *best = (struct hbm_best){.t = t, .seq = seq, .bank = b};
-}
-
-static inline uint64_t col_time(const struct pl_hbm *h, const struct hbm_channel *c, unsigned dir, unsigned b)
-{
-    return max64(max64(c->col_ok[dir][b], c->grp_col[dir][b >> h->group_shift]), c->pc_col[dir][b >= h->per_pc]);
-}
-
-static inline uint64_t act_time(const struct pl_hbm *h, const struct hbm_channel *c, unsigned b)
-{
-    return max64(max64(c->act_ok[b], c->grp_act[b >> h->group_shift]), c->pc_act[b >= h->per_pc]);
-}
-
-static inline void scan_col(const struct pl_hbm *h, struct hbm_channel *c, unsigned pc)
-{
-    const unsigned dir = c->mode;
-    const uint64_t floor = max64(max64(c->col_bus, c->now), c->pc_col[dir][pc]);
-    uint64_t best = HBM_NEVER;
-    unsigned bank = 0;
-    for (uint64_t m = c->hit[dir] & h->pc_mask[pc] & ~c->blocked; m; m &= m - 1) {
-        const unsigned b = (unsigned)__builtin_ctzll(m);
-        const uint64_t key =
-            key_of(max64(max64(c->col_ok[dir][b], c->grp_col[dir][b >> h->group_shift]), floor), floor, c->hit_seq[dir][b]);
-        bank = key < best ? b : bank;
-        best = key < best ? key : best;
-    }
-    keep(&c->col[pc], floor, best, bank);
-}
-
-static inline void scan_act(const struct pl_hbm *h, struct hbm_channel *c)
-{
-    const unsigned dir = c->mode;
-    const uint64_t floor = max64(c->row_bus, c->now);
-    uint64_t best = HBM_NEVER;
-    unsigned bank = 0;
-    for (uint64_t m = c->pend[dir] & ~c->open & ~c->blocked; m; m &= m - 1) {
-        const unsigned b = (unsigned)__builtin_ctzll(m);
-        const uint64_t key = key_of(max64(act_time(h, c, b), floor), floor, c->head_seq[dir][b]);
-        bank = key < best ? b : bank;
-        best = key < best ? key : best;
-    }
-    keep(&c->act, floor, best, bank);
-}
-
-/* The open banks whose row no access of the mode wants while one wants another; under the closed policy also those nobody
- * wants. */
-static inline uint64_t pre_mask(const struct pl_hbm *h, const struct hbm_channel *c)
-{
-    const uint64_t unused = h->p.row_policy == PL_HBM_ROW_CLOSED ? ~(c->hit[0] | c->hit[1]) : 0;
-    return c->open & ((c->pend[c->mode] & ~c->hit[c->mode]) | unused) & ~c->blocked;
-}
-
-static inline uint64_t pre_age(const struct hbm_channel *c, unsigned b)
-{
-    return c->pend[c->mode] >> b & 1 ? c->head_seq[c->mode][b] : ((uint64_t)1 << 40) - 1;
-}
-
-static inline void scan_pre(const struct pl_hbm *h, struct hbm_channel *c)
-{
-    const uint64_t floor = max64(c->row_bus, c->now);
-    uint64_t best = HBM_NEVER;
-    unsigned bank = 0;
-    for (uint64_t m = pre_mask(h, c); m; m &= m - 1) {
-        const unsigned b = (unsigned)__builtin_ctzll(m);
-        const uint64_t key = key_of(max64(c->pre_ok[b], floor), floor, pre_age(c, b));
-        bank = key < best ? b : bank;
-        best = key < best ? key : best;
-    }
-    keep(&c->pre, floor, best, bank);
-}
-
-/* Bank b changed: what is it a candidate for now? A best candidate that b no longer is must be found anew. */
-static inline void review(const struct pl_hbm *h, struct hbm_channel *c, unsigned b)
-{
-    const unsigned dir = c->mode;
-    c->dirty |= (c->act.bank == b ? HBM_ACT : 0) | (c->pre.bank == b ? HBM_PRE : 0);
-    if (c->blocked >> b & 1)
-        return;
-    if (!(c->open >> b & 1)) {
-        if (c->pend[dir] >> b & 1)
-            offer(&c->act, max64(max64(act_time(h, c, b), c->row_bus), c->now), c->head_seq[dir][b], b);
-        return;
-    }
-    if (c->hit[dir] >> b & 1)
-        offer(&c->col[b >= h->per_pc], max64(max64(col_time(h, c, dir, b), c->col_bus), c->now), c->hit_seq[dir][b], b);
-    else if (pre_mask(h, c) >> b & 1)
-        offer(&c->pre, max64(max64(c->pre_ok[b], c->row_bus), c->now), pre_age(c, b), b);
-}
-
-/* ---- arrivals ---- */
-static void emit(struct pl_hbm *h, const struct hbm_channel *c, enum pl_hbm_op op, unsigned bank, uint64_t t,
-                 uint32_t row)
+void hbm_emit(struct pl_hbm *h, const struct hbm_channel *c, enum pl_hbm_op op, unsigned bank, uint64_t t, uint32_t row)
 {
     const bool all = op == PL_HBM_PREA || op == PL_HBM_REFAB;
     const struct pl_hbm_cmd cmd = {.time = t,
@@ -154,23 +36,7 @@ static void emit(struct pl_hbm *h, const struct hbm_channel *c, enum pl_hbm_op o
         hbm_memo_command(h, &cmd);
     h->opt.log(h->opt.log_ctx, &cmd);
 }
-#define EMIT(h, c, op, bank, t, row)                                                                                           \
-    do {                                                                                                                       \
-        if ((h)->opt.log)                                                                                                      \
-            emit(h, c, op, bank, t, row);                                                                                      \
-    } while (0)
-
-/* A bus is taken up to `free`: candidates that would have gone before must be weighed anew. */
-static inline void use_row_bus(const struct pl_hbm *h, struct hbm_channel *c, uint64_t free)
-{
-    c->row_bus = free;
-    c->dirty |= (c->act.t < free ? HBM_ACT : 0) | (c->pre.t < free ? HBM_PRE : 0);
-    if (h->p.cmd_buses == 1 && c->col_bus < free) {
-        c->col_bus = free;
-        c->dirty |= HBM_COLS;
-    }
-}
-
+/* ---- arrivals ---- */
 /* Reads are served until the write queue is full enough or nothing else waits; writes until it has run low. */
 static inline void choose_mode(const struct pl_hbm *h, struct hbm_channel *c)
 {
@@ -180,27 +46,6 @@ static inline void choose_mode(const struct pl_hbm *h, struct hbm_channel *c)
         c->mode = mode;
         c->dirty = HBM_ALL;
     }
-}
-
-/* The oldest entry of the bank's list from `i` on that hits the open row. */
-static inline void find_hit(struct hbm_channel *c, unsigned dir, unsigned bank, unsigned i)
-{
-    while (i != HBM_NONE && c->e[i].row != c->row[bank])
-        i = c->e[i].next;
-    if (i == HBM_NONE) {
-        c->hit[dir] &= ~bit(bank);
-        return;
-    }
-    c->hit[dir] |= bit(bank);
-    c->hit_at[dir][bank] = (uint8_t)i;
-    c->hit_seq[dir][bank] = c->e[i].seq;
-}
-
-static inline void release(struct hbm_channel *c, unsigned i, unsigned dir)
-{
-    c->e[i].next = c->free_head;
-    c->free_head = (uint8_t)i;
-    c->used[dir]--;
 }
 
 /* A read whose line waits in the write queue takes its data from there: as long as a row hit, but no command. */
@@ -294,15 +139,6 @@ void hbm_channel_push(struct pl_hbm *h, struct hbm_channel *c, uint64_t loc, uin
 }
 
 /* ---- commands ---- */
-static void precharge(struct pl_hbm *h, struct hbm_channel *c, unsigned b, uint64_t t)
-{
-    c->open &= ~bit(b);
-    c->hit[0] &= ~bit(b);
-    c->hit[1] &= ~bit(b);
-    raise_to(&c->act_ok[b], t + h->p.trp);
-    h->stats.precharges++;
-}
-
 static void do_pre(struct pl_hbm *h, struct hbm_channel *c, unsigned b, uint64_t t)
 {
     EMIT(h, c, PL_HBM_PRE, b, t, 0);
@@ -364,32 +200,6 @@ static void account(struct pl_hbm *h, struct hbm_channel *c, unsigned b, unsigne
     h->stats.lost_cyc[l] += t - from;
 }
 
-/* Take entry i, the oldest hit of bank b, out of its list; find the next hit. */
-static inline void take_hit(struct pl_hbm *h, struct hbm_channel *c, unsigned dir, unsigned b, unsigned i)
-{
-    const unsigned next = c->e[i].next;
-    if (c->head[dir][b] == i) {
-        c->head[dir][b] = (uint8_t)next;
-        if (next == HBM_NONE) {
-            c->pend[dir] &= ~bit(b);
-            c->hit[dir] &= ~bit(b);
-            return;
-        }
-        c->head_seq[dir][b] = c->e[next].seq;
-    } else {
-        unsigned before = c->head[dir][b];
-        while (c->e[before].next != i)
-            before = c->e[before].next;
-        c->e[before].next = (uint8_t)next;
-        if (next == HBM_NONE)
-            c->tail[dir][b] = (uint8_t)before;
-        c->passed[b]++;
-    }
-    find_hit(c, dir, b, next);
-    if (h->p.hit_cap && c->passed[b] >= h->p.hit_cap && c->hit[dir] >> b & 1 && c->hit_at[dir][b] != c->head[dir][b])
-        c->hit[dir] &= ~bit(b);
-}
-
 static inline void do_col(struct pl_hbm *h, struct hbm_channel *c, unsigned b, uint64_t t)
 {
     const unsigned dir = c->mode, pc = b >= h->per_pc, g = b >> h->group_shift, i = c->hit_at[dir][b];
@@ -424,120 +234,6 @@ static inline void do_col(struct pl_hbm *h, struct hbm_channel *c, unsigned b, u
     hbm_finish(h, slot, t + h->latency[dir]);
 }
 
-/* ---- refresh ---- */
-/* What the refresh of pseudo-channel pc needs next: its time and command. */
-static uint64_t refresh_step(const struct pl_hbm *h, const struct hbm_channel *c, unsigned pc, enum pl_hbm_op *op)
-{
-    uint64_t t = max64(c->row_bus, c->now);
-    const unsigned first = pc * h->per_pc, target = first + c->ref_bank[pc];
-    if (h->p.refresh == PL_HBM_REFRESH_PER_BANK) {
-        *op = c->open >> target & 1 ? PL_HBM_PRE : PL_HBM_REFPB;
-        return max64(t, *op == PL_HBM_PRE ? c->pre_ok[target] : act_time(h, c, target));
-    }
-    *op = c->open & h->pc_mask[pc] ? PL_HBM_PREA : PL_HBM_REFAB;
-    for (unsigned b = first; b < first + h->per_pc; b++)
-        if (*op == PL_HBM_REFAB)
-            raise_to(&t, c->act_ok[b]);
-        else if (c->open >> b & 1)
-            raise_to(&t, c->pre_ok[b]);
-    return t;
-}
-
-static uint64_t refresh_next(const struct pl_hbm *h, const struct hbm_channel *c, unsigned *pc, enum pl_hbm_op *op)
-{
-    uint64_t best = HBM_NEVER;
-    for (unsigned i = 0; i < h->p.pseudo; i++) {
-        enum pl_hbm_op o;
-        const uint64_t t = c->ref_wait >> i & 1 ? refresh_step(h, c, i, &o) : HBM_NEVER;
-        if (t < best) {
-            best = t;
-            *pc = i;
-            *op = o;
-        }
-    }
-    return best;
-}
-
-static void refresh_issue(struct pl_hbm *h, struct hbm_channel *c, unsigned pc, enum pl_hbm_op op, uint64_t t)
-{
-    const unsigned first = pc * h->per_pc, target = first + c->ref_bank[pc];
-    EMIT(h, c, op, op == PL_HBM_PREA || op == PL_HBM_REFAB ? first : target, t, 0);
-    c->now = t;
-    use_row_bus(h, c, t + 1);
-    c->dirty = HBM_ALL;
-    switch (op) {
-    case PL_HBM_PRE:
-        precharge(h, c, target, t);
-        return;
-    case PL_HBM_PREA:
-        for (unsigned b = first; b < first + h->per_pc; b++)
-            if (c->open >> b & 1)
-                precharge(h, c, b, t);
-        return;
-    case PL_HBM_REFAB:
-        for (unsigned b = first; b < first + h->per_pc; b++) {
-            c->act_ok[b] = t + h->p.trfc;
-            c->after_ref[b] = 1;
-        }
-        c->blocked &= ~h->pc_mask[pc];
-        break;
-    default:
-        c->act_ok[target] = t + h->p.trfc_pb;
-        c->after_ref[target] = 1;
-        raise_to(&c->pc_act[pc], t + h->p.trrefd);
-        c->ref_bank[pc] = (c->ref_bank[pc] + 1) % h->per_pc;
-        c->blocked &= ~bit(target);
-    }
-    h->stats.refreshes++;
-    c->ref_wait &= ~(1u << pc);
-    c->ref_due[pc] += h->ref_every;
-    c->ref_next = c->ref_due[0] < c->ref_due[1] ? c->ref_due[0] : c->ref_due[1];
-}
-
-/* A refresh falls due: nothing else goes to its banks until it is done. With all rows closed and nothing waiting, refreshes
- * follow each other at their interval and change nothing else, so all but the last round of them up to `limit` only need
- * counting. */
-static void refresh_due(struct pl_hbm *h, struct hbm_channel *c, uint64_t limit)
-{
-    const bool per_bank = h->p.refresh == PL_HBM_REFRESH_PER_BANK;
-    const bool quiet = !c->open && !c->ref_wait && !(c->pend[0] | c->pend[1]) && !h->opt.no_closed_form && !h->opt.log;
-    const uint64_t keep = per_bank ? h->per_pc + 2 : 2, ahead = limit > c->ref_next ? (limit - c->ref_next) / h->ref_every : 0;
-    if (quiet && ahead > keep && c->now < c->ref_next && (h->p.pseudo == 1 || c->ref_due[0] == c->ref_due[1])) {
-        for (unsigned pc = 0; pc < h->p.pseudo; pc++) {
-            c->ref_due[pc] += (ahead - keep) * h->ref_every;
-            c->ref_bank[pc] = (unsigned)((c->ref_bank[pc] + (per_bank ? ahead - keep : 0)) % h->per_pc);
-            h->stats.refreshes += ahead - keep;
-        }
-        c->ref_next = c->ref_due[0];
-        return;
-    }
-    raise_to(&c->now, c->ref_next);
-    uint64_t next = HBM_NEVER;
-    for (unsigned pc = 0; pc < h->p.pseudo; pc++) {
-        if (c->ref_due[pc] <= c->now && !(c->ref_wait >> pc & 1)) {
-            c->ref_wait |= 1u << pc;
-            c->blocked |= per_bank ? bit(pc * h->per_pc + c->ref_bank[pc]) : h->pc_mask[pc];
-        }
-        if (!(c->ref_wait >> pc & 1) && c->ref_due[pc] < next)
-            next = c->ref_due[pc];
-    }
-    c->ref_next = next;
-    c->dirty = HBM_ALL;
-}
-
-static inline void refresh_candidates(const struct pl_hbm *h, struct hbm_channel *c)
-{
-    if (c->dirty & HBM_COL)
-        scan_col(h, c, 0);
-    if (c->dirty & HBM_COL << 1)
-        scan_col(h, c, 1);
-    if (c->dirty & HBM_ACT)
-        scan_act(h, c);
-    if (c->dirty & HBM_PRE)
-        scan_pre(h, c);
-    c->dirty = 0;
-}
-
 /* An entry was freed at t, which the front end waits for. */
 static inline bool stop_at(struct pl_hbm *h, struct hbm_channel *c, uint64_t t)
 {
@@ -555,20 +251,20 @@ bool hbm_channel_run(struct pl_hbm *h, struct hbm_channel *c, uint64_t until, in
                 return stop_at(h, c, c->now);
             continue;
         }
-        refresh_candidates(h, c);
+        find_candidates(h, c);
         const bool act_first = sooner(c->act.t, c->act.seq, &c->pre);
         const struct hbm_best *col = &c->col[c->col[1].t < c->col[0].t || (c->col[1].t == c->col[0].t && c->col[1].seq < c->col[0].seq)];
         const uint64_t row_t = c->act.t < c->pre.t ? c->act.t : c->pre.t, te = col->t < row_t ? col->t : row_t;
         const uint64_t ti = c->in_seen;
         unsigned pc = 0;
         enum pl_hbm_op op = PL_HBM_REFAB;
-        const uint64_t tr = c->ref_wait ? refresh_next(h, c, &pc, &op) : HBM_NEVER, first = ti < te ? ti : te;
+        const uint64_t tr = c->ref_wait ? hbm_refresh_next(h, c, &pc, &op) : HBM_NEVER, first = ti < te ? ti : te;
         if (c->ref_next <= first && c->ref_next <= tr) {
             if (c->ref_next > until) {
                 *next_at = c->used[0] + c->used[1] ? c->ref_next : HBM_NEVER;
                 return false;
             }
-            refresh_due(h, c, until < ti ? until : ti);
+            hbm_refresh_due(h, c, until < ti ? until : ti);
             continue;
         }
         const uint64_t t = tr < first ? tr : first;
@@ -582,7 +278,7 @@ bool hbm_channel_run(struct pl_hbm *h, struct hbm_channel *c, uint64_t until, in
             continue;
         }
         if (tr == t) {
-            refresh_issue(h, c, pc, op, t);
+            hbm_refresh_issue(h, c, pc, op, t);
             continue;
         }
         c->now = t;

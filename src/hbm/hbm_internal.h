@@ -227,6 +227,19 @@ void hbm_channel_push(struct pl_hbm *h, struct hbm_channel *c, uint64_t loc, uin
                       uint64_t seen);
 /* Run all events up to `until`; or only up to the first that frees an entry of direction `stop` (0, 1), then true. */
 bool hbm_channel_run(struct pl_hbm *h, struct hbm_channel *c, uint64_t until, int stop);
+/* A command goes: tell the log. */
+void hbm_emit(struct pl_hbm *h, const struct hbm_channel *c, enum pl_hbm_op op, unsigned bank, uint64_t t, uint32_t row);
+#define EMIT(h, c, op, bank, t, row)                                                                                           \
+    do {                                                                                                                       \
+        if ((h)->opt.log)                                                                                                      \
+            hbm_emit(h, c, op, bank, t, row);                                                                                  \
+    } while (0)
+/* ---- refresh of a channel ---- */
+/* The next command for a refresh that is due: its time, pseudo-channel and operation. */
+uint64_t hbm_refresh_next(const struct pl_hbm *h, const struct hbm_channel *c, unsigned *pc, enum pl_hbm_op *op);
+void hbm_refresh_issue(struct pl_hbm *h, struct hbm_channel *c, unsigned pc, enum pl_hbm_op op, uint64_t t);
+/* A refresh falls due: nothing else goes to its banks until it is done. `limit`: nothing arrives before. */
+void hbm_refresh_due(struct pl_hbm *h, struct hbm_channel *c, uint64_t limit);
 /* All accesses of a request are done. */
 void hbm_complete(struct pl_hbm *h, uint32_t slot);
 /* One access of a request is done. */

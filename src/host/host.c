@@ -10,8 +10,8 @@ struct pl_host {
     struct pl_sim *sim;
     uint32_t *position;                                    /* of each sequence */
     uint32_t prefill, decode;                              /* entry points */
-    uint32_t pos, tiles, last, first, ids, token;          /* INT SRAM words */
-    uint32_t kv_row, batch_pos, batch_tiles, batch_first, tokens;/* of a batch */
+    uint32_t pos, tiles, last, first, blocks, ids, token;         /* INT SRAM words */
+    uint32_t kv_row, batch_pos, batch_tiles, batch_first, tokens; /* of a batch */
     uint32_t chunk, context, vocab, kv_tile, window, logits, logit_rows, batch, capacity; /* constants */
 };
 
@@ -42,6 +42,7 @@ static enum pl_status find_names(struct pl_host *h, struct pl_diag *d)
         {g->param, g->n_param, "pos", &h->pos},          {g->param, g->n_param, "tiles", &h->tiles},
         {g->param, g->n_param, "last", &h->last},        {g->param, g->n_param, "ids", &h->ids},
         {g->param, g->n_param, "first", &h->first},      {g->constant, g->n_const, "window", &h->window},
+        {g->param, g->n_param, "blocks", &h->blocks},
         {g->constant, g->n_const, "token", &h->token},   {g->constant, g->n_const, "chunk", &h->chunk},
         {g->constant, g->n_const, "vocab", &h->vocab},   {g->constant, g->n_const, "context", &h->context},
         {g->constant, g->n_const, "logits", &h->logits}, {g->constant, g->n_const, "kv_tile", &h->kv_tile},
@@ -57,7 +58,7 @@ static enum pl_status find_names(struct pl_host *h, struct pl_diag *d)
         PL_TRY(find(batched, PL_COUNT(batched), d));
     if (h->logits >= g->n_desc)
         return pl_fail(d, PL_ERANGE, "image: there is no tensor %u for the logits", h->logits);
-    if (!h->chunk || !h->kv_tile || !h->vocab || !h->batch)
+    if (!h->chunk || !h->kv_tile || !h->vocab || !h->batch || !h->img->plan.blen)
         return pl_fail(d, PL_ERANGE, "image: chunk, vocab, kv_tile and batch must not be 0");
     return PL_OK;
 }
@@ -119,6 +120,7 @@ static enum pl_status pass(struct pl_host *h, uint32_t seq, const uint32_t *ids,
     PL_TRY(pl_sim_set_int(h->sim, h->tiles, (pos + n - 1) / h->kv_tile, d));
     PL_TRY(pl_sim_set_int(h->sim, h->last, n - 1, d));
     PL_TRY(pl_sim_set_int(h->sim, h->first, first_tile(h, pos), d));
+    PL_TRY(pl_sim_set_int(h->sim, h->blocks, (n + h->img->plan.blen - 1) / h->img->plan.blen, d));
     if (h->batch > 1)
         PL_TRY(pl_sim_set_int(h->sim, h->kv_row, seq * h->capacity, d));
     for (uint32_t i = 0; i < width; i++)

@@ -137,7 +137,8 @@ static void lay_out(const struct pl_arch *arch, const struct pl_model_config *mo
     for (unsigned i = 0; i < 4; i++)
         out->rope[i] = take(&used, pitch, rows, model->mla.kv_rank ? pl_mla_slots(model, plan).rope : hs);
     out->elements = used;
-    out->fp_words = PL_FP_STATE + 2 * pl_map_heads(model, plan).per_group * (pack || model->mla.kv_rank ? 1 : group) * out->att_live +
+    const uint32_t per_tile = pl_map_heads(model, plan).per_group, kv_heads = per_tile < model->n_kv_heads ? per_tile : model->n_kv_heads;
+    out->fp_words = PL_FP_STATE + 2 * kv_heads * (pack || model->mla.kv_rank ? 1 : group) * out->att_live +
                     umax(spread, out->att_live) + batch; /* behind the state of attention: the best logit of each sequence */
 }
 

@@ -136,6 +136,8 @@ static void check_batch(const struct combo *c, const char *model, uint32_t batch
     pl_arena_init(&a);
     if (model)
         OK(pl_checkpoint_open(&a, model, &ck, &d));
+    else if (c->synthetic)
+        OK(pl_checkpoint_synthetic(&a, c->random, 3, &ck, &d));
     else
         ck = random_checkpoint(&a, c->random, 3);
     const uint32_t vocab = ck->config.vocab;
@@ -210,6 +212,29 @@ TEST(test_batches_decode_as_alone)
     check_batch(&c, source_path("examples/agent-0.8m"), 5, 4);
 }
 
+/* Every sequence has its own window; biases, norms and sinks are those of all. */
+TEST(test_batches_of_families)
+{
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        struct pl_model_config m = random_shape;
+        m.hidden = 64;
+        m.n_heads = i % 2 ? 14 : 8;
+        m.n_kv_heads = 2;
+        m.head_dim = 16;
+        m.qkv_bias = m.o_bias = i != 1;
+        m.qk_norm = i < 2;
+        m.sinks = i > 1;
+        m.window = 20;
+        m.windowed[0] = 1;
+        struct combo c = combos[i];
+        c.random = &m;
+        c.synthetic = true;
+        c.prompt = 70;
+        check_batch(&c, NULL, i == 0 ? 2 : 5, 4);
+    }
+}
+
 /* A prompt gives the same logits however it is cut. */
 TEST(test_chunks_change_nothing)
 {
@@ -277,7 +302,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_example),       cmocka_unit_test(test_stories260k), cmocka_unit_test(test_bytelm),
-        cmocka_unit_test(test_batches_decode_as_alone), cmocka_unit_test(test_shapes_of_heads), cmocka_unit_test(test_little_vector_sram),
+        cmocka_unit_test(test_batches_decode_as_alone), cmocka_unit_test(test_batches_of_families), cmocka_unit_test(test_shapes_of_heads), cmocka_unit_test(test_little_vector_sram),
         cmocka_unit_test(test_chunks_change_nothing), cmocka_unit_test(test_saved_image), cmocka_unit_test(test_host_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
