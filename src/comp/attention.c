@@ -383,14 +383,14 @@ static void finish_step(struct comp *c, const struct flash *f, const struct head
     scale_head(c, h, f->fp_l + h->slot * c->rows->att_live, true);
 }
 
-/* `n` words from register fp + word on, m = f1 and l = f2. */
-static void store_state(struct comp *c, const struct flash *f, uint32_t word, uint32_t n)
+/* n words from `word` on: m = f1, l = f[l_reg]. */
+static void store_state(struct comp *c, const struct flash *f, uint8_t l_reg, uint32_t word, uint32_t n)
 {
     struct emit *em = &c->em;
     const uint8_t fp = emit_const(em, word);
     const struct loop l = loop_begin(em, n);
     INS(em, S_ST_FP, .rd = 1, .rs1 = fp, .imm = f->fp_m);
-    INS(em, S_ST_FP, .rd = 2, .rs1 = fp, .imm = f->fp_l);
+    INS(em, S_ST_FP, .rd = l_reg, .rs1 = fp, .imm = f->fp_l);
     emit_add(em, fp, fp, 1);
     loop_end(em, l);
     gp_give(em, fp);
@@ -428,7 +428,7 @@ static void sink_step(struct comp *c, const struct flash *f, const struct head *
     gp_give(em, at);
     gp_give(em, fp);
     if (!pack)
-        store_state(c, f, h->slot * rows, rows);
+        store_state(c, f, 2, h->slot * rows, rows);
 }
 
 static void init_state(struct comp *c, const struct flash *f)
@@ -439,8 +439,7 @@ static void init_state(struct comp *c, const struct flash *f)
         return;
     }
     INS(&c->em, S_LD_FP, .rd = 1, .imm = PL_FP_LOWEST);
-    INS(&c->em, S_ADD_FP, .rd = 2);
-    store_state(c, f, 0, f->kv_heads * f->per_kv * c->rows->att_live);
+    store_state(c, f, 0, 0, f->kv_heads * f->per_kv * c->rows->att_live);
 }
 
 /* Registers: the first KV tile's first token, and how many tiles follow it. */
