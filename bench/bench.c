@@ -13,7 +13,7 @@ const struct bench benches[] = {
     {"timing", "timing plane: instructions a second, seconds for a 70B decode step, a decoder layer, a 32k prefill", bench_timing},
     {"efficiency", "array and HBM of overlapped linear layers and a decode step, against what they can do", bench_efficiency},
     {"perf", "design points a second in closed form: prefill and decode of LLaMA-3.3-70B, 90k + 8k tokens", bench_perf},
-    {"fidelity", "cycles in closed form beside the timing plane, per operator and total, 38 cases; half a minute", bench_fidelity},
+    {"fidelity", "cycles in closed form beside the timing plane, per operator and total, 44 cases; half a minute", bench_fidelity},
     {"roofline", "shards of LLaMA-3.1-8B and 3.3-70B on machine paper: cycles of operators and passes against what bounds them", bench_roofline},
     {"asm", "assembler and disassembler, lines a second", bench_asm},
 };

@@ -13,9 +13,10 @@
 #include "plena/comp.h"
 #include "plena/sim.h"
 
-#define LLAMA(v, e, f, l, h, k, dim)                                                                                     \
-    {.vocab = v, .hidden = e, .ffn = f, .n_layers = l, .n_heads = h, .n_kv_heads = k, .head_dim = dim, .max_position = 131072, \
-     .rms_eps = 1e-5, .rope_theta = 500000, .rope = {.attention = 1, .softmax = 1}, .bos = -1}
+#define BASE(v, e, f, l, h, k, dim)                                                                                            \
+    .vocab = v, .hidden = e, .ffn = f, .n_layers = l, .n_heads = h, .n_kv_heads = k, .head_dim = dim, .max_position = 131072, \
+    .rms_eps = 1e-5, .rope_theta = 500000, .rope = {.attention = 1, .softmax = 1}, .bos = -1
+#define LLAMA(v, e, f, l, h, k, dim) {BASE(v, e, f, l, h, k, dim)}
 /* Shapes of known models; large ones with fewer layers, for time. */
 static const struct {
     const char *name;
@@ -28,8 +29,12 @@ static const struct {
     {"llama-3.1-8b, 4 layers", LLAMA(128256, 4096, 14336, 4, 32, 8, 128)},
     {"llama-3.3-70b, 2 layers", LLAMA(128256, 8192, 28672, 2, 64, 8, 128)},
     {"llama-3.3-70b", LLAMA(128256, 8192, 28672, 80, 64, 8, 128)},
+    {"qwen2.5-7b, 4 layers", {BASE(152064, 3584, 18944, 4, 28, 4, 128), .family = PL_FAMILY_QWEN2, .qkv_bias = true}},
+    {"qwen3-8b, 4 layers", {BASE(151936, 4096, 12288, 4, 32, 8, 128), .family = PL_FAMILY_QWEN3, .qk_norm = true}},
+    {"gpt-oss attention, 4 layers", {BASE(201088, 2880, 2880, 4, 64, 8, 64), .qkv_bias = true, .o_bias = true, .sinks = true,
+                                     .window = 128, .windowed = {0x5}}},
 };
-enum { AGENT, SMOLLM, LLAMA_1B, LLAMA_7B, LLAMA_8B, LLAMA_70B_2, LLAMA_70B };
+enum { AGENT, SMOLLM, LLAMA_1B, LLAMA_7B, LLAMA_8B, LLAMA_70B_2, LLAMA_70B, QWEN2, QWEN3, OSS };
 static const struct fidelity_input {
     unsigned model;
     const char *machine;
@@ -57,6 +62,9 @@ static const struct fidelity_input {
     {LLAMA_70B_2, "paper", 32, 90048, NULL, false, 0}, {LLAMA_70B, "paper", 1, 90000, NULL, false, 0},
     {AGENT, "small", 1, 500, NULL, true, 4},       {SMOLLM, "medium", 1, 2000, NULL, false, 8},
     {LLAMA_1B, "paper", 1, 8000, NULL, true, 4},   {LLAMA_8B, "paper", 1, 90000, NULL, false, 16},
+    {QWEN2, "paper", 1, 16000, NULL, true, 0},     {QWEN2, "paper", 64, 4096, NULL, false, 0},
+    {QWEN3, "paper", 1, 16000, NULL, true, 0},     {QWEN3, "paper", 64, 4096, NULL, false, 0},
+    {OSS, "paper", 1, 16000, NULL, true, 0},       {OSS, "paper", 32, 4096, NULL, false, 0},
 };
 /* Sequence i of a batch. */
 static uint32_t position_of(const struct fidelity_input *c, uint32_t i)
@@ -102,6 +110,13 @@ static enum pl_status set_param(struct pl_sim *sim, const struct pl_image *img, 
     return pl_sim_set_int(sim, word, v, d);
 }
 
+/* The KV tile of the first token that the token at `position` sees in windowed layers. */
+static uint32_t first_tile(const struct fidelity_input *c, uint32_t position, uint32_t kv_tile)
+{
+    const uint32_t window = models[c->model].config.window;
+    return window && position + 1 > window ? (position + 1 - window) / kv_tile : 0;
+}
+
 static enum pl_status simulate(struct pl_sim *sim, const struct pl_image *img, const struct fidelity_input *c, struct fidelity *out,
                                struct pl_diag *d)
 {
@@ -114,6 +129,8 @@ static enum pl_status simulate(struct pl_sim *sim, const struct pl_image *img, c
         PL_TRY(set_param(sim, img, "pos", c->position, d));
         PL_TRY(set_param(sim, img, "tiles", last / kv_tile, d));
         PL_TRY(set_param(sim, img, "last", c->rows - 1, d));
+        PL_TRY(set_param(sim, img, "blocks", (c->rows + img->plan.blen - 1) / img->plan.blen, d));
+        PL_TRY(set_param(sim, img, "first", first_tile(c, c->position, kv_tile), d));
     }
     for (uint32_t i = 0; i < c->batch; i++) {
         PL_TRY(pl_image_find(img->param, img->n_param, "batch_pos", &word, d));
@@ -151,15 +168,18 @@ static enum pl_status closed_form(const struct pl_arch *arch, const struct pl_mo
                                   struct fidelity *out, struct pl_diag *d)
 {
     struct pl_perf_pass p;
-    double tiles = 0;
+    struct pl_perf_tiles tiles = {0};
     PL_TRY(c->batch ? pl_perf_batch_pass(arch, m, c->batch, &p, d) : pl_perf_pass(arch, m, c->rows, &p, d));
     if (!c->batch && p.rows != c->rows)
         return pl_fail(d, PL_EUNSUPPORTED, "%u rows do not fit", c->rows);
-    for (uint32_t i = 0; i < (c->batch ? c->batch : 1); i++)
-        tiles += (double)((position_of(c, i) + c->rows - 1) / p.kv_tile);
+    for (uint32_t i = 0; i < (c->batch ? c->batch : 1); i++) {
+        const struct pl_perf_tiles t = pl_perf_tiles(&p, position_of(c, i) + c->rows - 1);
+        tiles.all += t.all;
+        tiles.window += t.window;
+    }
     for (unsigned op = 0; op < PL_PERF_OPS; op++)
-        out->op[op].closed = p.op[op].fixed_cyc + tiles * p.op[op].tile_cyc;
-    out->closed = p.fixed_cyc + tiles * p.tile_cyc;
+        out->op[op].closed = pl_perf_op_cycles(&p, (enum pl_perf_op)op, tiles);
+    out->closed = p.fixed_cyc + tiles.all * p.tile_cyc + tiles.window * p.window_cyc;
     return PL_OK;
 }
 

@@ -131,12 +131,13 @@ static enum pl_status time_table(struct perf_cmd *c, struct pl_buf *out)
     PL_TRY(pl_perf_batch_pass(arch, &c->model, (uint32_t)c->batch, &step, &c->j.d));
     PL_TRY(pl_perf_pass(arch, &c->model, 1u << pl_log2(c->chunk), &pass, &c->j.d));
     PL_TRY(pl_perf_eval(arch, &c->model, &job, &time, &c->j.d));
-    const double before = c->batch * (double)(c->prompt / step.kv_tile), tiles = (double)((c->prompt - 1) / pass.kv_tile);
-    const double total = step.fixed_cyc + before * step.tile_cyc, last = pl_perf_pass_cycles(&pass, c->prompt - 1);
+    const struct pl_perf_tiles one = pl_perf_tiles(&step, c->prompt), before = {c->batch * one.all, c->batch * one.window};
+    const struct pl_perf_tiles tiles = pl_perf_tiles(&pass, c->prompt - 1);
+    const double total = step.fixed_cyc + before.all * step.tile_cyc + before.window * step.window_cyc, last = pl_perf_pass_cycles(&pass, c->prompt - 1);
     pl_arena_init(&a);
     pl_table_init(&t, &a, "<operator, whole model on one device|decode cycles|share|prefill cycles|share");
     for (unsigned op = 0; op < PL_PERF_OPS; op++) {
-        const double d = step.op[op].fixed_cyc + before * step.op[op].tile_cyc, p = pass.op[op].fixed_cyc + tiles * pass.op[op].tile_cyc;
+        const double d = pl_perf_op_cycles(&step, (enum pl_perf_op)op, before), p = pl_perf_op_cycles(&pass, (enum pl_perf_op)op, tiles);
         if (d > 0 || p > 0)
             pl_table_row(&t, "%s|%s|%.1f %%|%s|%.1f %%", pl_perf_op_name((enum pl_perf_op)op), pl_group_digits((uint64_t)d, b1), 100 * d / total,
                          pl_group_digits((uint64_t)p, b2), 100 * p / last);
@@ -160,9 +161,10 @@ static enum pl_status time_json(struct perf_cmd *c, json_t *o)
     PL_TRY(pl_perf_eval(&c->j.arch, &c->model, &job, &t, &c->j.d));
     PL_TRY(pl_perf_batch_pass(&c->j.arch, &c->model, (uint32_t)c->batch, &step, &c->j.d));
     json_t *ops = json_object();
+    const struct pl_perf_tiles one = pl_perf_tiles(&step, c->prompt), all = {c->batch * one.all, c->batch * one.window};
     for (unsigned op = 0; op < PL_PERF_OPS; op++)
         json_object_set_new(ops, pl_perf_op_name((enum pl_perf_op)op),
-                            json_real(step.op[op].fixed_cyc + c->batch * (double)(c->prompt / step.kv_tile) * step.op[op].tile_cyc));
+                            json_real(pl_perf_op_cycles(&step, (enum pl_perf_op)op, all)));
     json_object_set_new(o, "time", json_pack("{s:f, s:f, s:f, s:f, s:f, s:o}", "ttft_s", t.ttft_s, "step_s", t.step_s, "tps", t.tps,
                                              "hbm_bytes", t.hbm_bytes, "hbm_share", t.hbm_share, "decode_step_cycles", ops));
     return PL_OK;

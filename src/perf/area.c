@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "census.h"
+#include "plena/perf.h"
 
 double pl_perf_sram_area(double bits, double depth)
 {
@@ -64,7 +65,8 @@ void pl_perf_area(const struct pl_arch *a, enum pl_perf_corner c, struct pl_perf
     const struct pl_minifloat v = a->vector_format.elem;
     const struct sizes vector = {{a->vlen, v.exp_bits, v.man_bits}}, scalar = {{a->mlen, a->vlen, 32}}, hbm = {{a->mlen}};
     const struct pl_perf_shape *s = &shape;
-    const double element = fmax(pl_format_bits(&a->weight_format), pl_format_bits(&a->kv_format)) + 8.0 / a->blen;
+    const struct pl_format w = pl_format_resolve(a->weight_format, v), kv = pl_format_resolve(a->kv_format, v);
+    const double element = fmax(pl_perf_bits(&w, true), pl_perf_bits(&kv, true));
     pl_perf_matrix_area(s, c, &out->matrix);
     out->vector = census_area(GROUP_VECTOR, &vector);
     out->scalar = census_area(GROUP_SCALAR, &scalar);

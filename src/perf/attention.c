@@ -272,11 +272,24 @@ static double kv_bytes(const struct pass *p, double kv_heads)
     return tokens * (ceil(row / burst) * burst + scales);
 }
 
+/* The first maximum of a head's rows is its sink: the largest of its slot. */
+static void sinks(struct flash *f)
+{
+    struct pass *p = f->p;
+    struct board *b = &p->b;
+    const double rows = p->rows.att_live, turns = p->rows.pack ? f->heads * rows : f->heads;
+    const double one = 6 + b->result[PL_OPC_SMEM] + b->result[PL_OPC_VMAX] + b->result[PL_OPC_SMEM];
+    board_slots(b, turns * one + (p->rows.pack ? 0 : f->heads * (2 + (3 + p->arch->lat_sram) * rows)));
+}
+
 static void init(struct flash *f)
 {
     struct pass *p = f->p;
     struct board *b = &p->b;
-    board_slots(b, 4 + (3 + p->arch->lat_sram) * f->heads * p->rows.att_live); /* two stores in a row */
+    if (p->full->sinks)
+        sinks(f);
+    else
+        board_slots(b, 4 + (3 + p->arch->lat_sram) * f->heads * p->rows.att_live); /* two stores in a row */
     if (p->rows.spread)
         board_slots(b, f->heads * (6 + f->group_rows * (3 * head_segs(p) + 1)));
 }

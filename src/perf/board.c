@@ -3,6 +3,7 @@
 #include "board.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { COLUMN_TAIL = 2 /* write-out, next columns */, LOOP_TAIL = 2 /* next results, loop */, STEADY = 2 };
 
@@ -19,19 +20,22 @@ void board_init(struct board *b, const struct pl_arch *arch)
 /* What a pass has not touched stays where it is. */
 void board_repeat(struct board *b, double count, board_body *body, const void *ctx)
 {
-    struct board was = *b;
-    for (double i = 0; i < fmin(count, STEADY); i++) {
-        was = *b;
+    double ready[PLACES];
+    if (count > 0)
         body(b, ctx);
-    }
+    if (count <= 1)
+        return;
+    const double now = b->now, scalar_free = b->scalar_free, matrix_free = b->matrix_free;
+    memcpy(ready, b->ready, sizeof ready);
+    body(b, ctx);
+    const double by = (b->now - now) * (count - STEADY);
     if (count <= STEADY)
         return;
-    const double by = b->now - was.now;
     for (unsigned i = 1; i < PLACES; i++)
-        b->ready[i] += b->ready[i] > was.ready[i] ? by * (count - STEADY) : 0;
-    b->scalar_free += b->scalar_free > was.scalar_free ? by * (count - STEADY) : 0;
-    b->matrix_free += b->matrix_free > was.matrix_free ? by * (count - STEADY) : 0;
-    b->now += by * (count - STEADY);
+        b->ready[i] += b->ready[i] > ready[i] ? by : 0;
+    b->scalar_free += b->scalar_free > scalar_free ? by : 0;
+    b->matrix_free += b->matrix_free > matrix_free ? by : 0;
+    b->now += by;
 }
 
 void board_columns(struct board *b, double columns, const struct column *c, unsigned in)

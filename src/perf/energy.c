@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "census.h"
+#include "plena/perf.h"
 
 /* A product, its addition, its registers. Integers by the bits of their operands; floating PEs at one price. */
 static double mac_pj(const struct pl_perf_shape *s, enum pl_perf_corner c)
@@ -44,7 +45,8 @@ void pl_perf_energy(const struct pl_arch *arch, enum pl_perf_corner c, const str
 
 void pl_perf_full_activity(const struct pl_arch *a, struct pl_perf_events *out)
 {
-    const double hz = a->clock_hz, vector = pl_format_bits(&a->vector_format), right = pl_format_bits(&a->weight_format) + 8.0 / a->blen;
+    const struct pl_format weight = pl_format_resolve(a->weight_format, a->vector_format.elem);
+    const double hz = a->clock_hz, vector = pl_format_bits(&a->vector_format), right = pl_perf_bits(&weight, true);
     *out = (struct pl_perf_events){
         .macs = hz * a->mlen * a->blen,
         .matrix_read_bits = hz * a->mlen * right, /* a column of the tile a cycle */

@@ -69,21 +69,25 @@ static void latent_projections(struct pass *p)
     each(p, PL_PERF_OP_K, 1, live, m->hidden, (double)a->kv_rank + a->rope);
 }
 
+static void biased(struct pass *p, enum pl_perf_op op, const struct linear *l, bool bias)
+{
+    pass_linear(p, l);
+    if (bias)
+        pass_bias(p, l->n, l->pack > 0);
+    pass_note(p, op, 1);
+}
+
 static void projections(struct pass *p, const struct linear *lin)
 {
-    const struct pl_model_config *m = p->m;
-    linear(p, PL_PERF_OP_Q, &lin[LIN_Q]);
-    linear(p, PL_PERF_OP_K, &lin[LIN_K]);
-    linear(p, PL_PERF_OP_V, &lin[LIN_V]);
-    if (p->full->qkv_bias) {
-        pass_add(p, lin[LIN_Q].n);
-        pass_note(p, PL_PERF_OP_Q, 1);
-        pass_add(p, 2 * lin[LIN_K].n);
-        pass_note(p, PL_PERF_OP_K, 1);
-    }
+    const struct pl_map_rows *r = &p->rows;
+    const bool bias = p->full->qkv_bias;
+    biased(p, PL_PERF_OP_Q, &lin[LIN_Q], bias);
+    biased(p, PL_PERF_OP_K, &lin[LIN_K], bias);
+    biased(p, PL_PERF_OP_V, &lin[LIN_V], bias);
     if (p->full->qk_norm) {
-        pass_norm(p, p->rows.live * ((double)m->n_heads + m->n_kv_heads), p->plan.head_slot);
-        pass_note(p, PL_PERF_OP_NORM, 1);
+        pass_head_norm(p, r->q_live, r->q.cols);
+        pass_head_norm(p, r->live, r->k.cols);
+        pass_note(p, PL_PERF_OP_HEAD_NORM, 1);
     }
 }
 
@@ -111,7 +115,7 @@ static void attention_block(struct pass *p, const struct linear *lin)
         each(p, PL_PERF_OP_O, m->n_heads, r->live, a->kv_rank, a->v);
         each(p, PL_PERF_OP_O, 1, r->live, (double)m->n_heads * a->v, m->hidden);
     } else {
-        linear(p, PL_PERF_OP_O, &lin[LIN_O]);
+        biased(p, PL_PERF_OP_O, &lin[LIN_O], p->full->o_bias);
     }
     pass_add(p, m->hidden);
     pass_note(p, PL_PERF_OP_RESIDUAL, 1);
@@ -177,14 +181,14 @@ static void layers(struct pass *p, bool sparse, double times, double windowed)
     /* Its first weights came under the layer before. Where HBM is the slower side, they are waited for. */
     l.op[PL_PERF_OP_Q].fixed_cyc += fmax(0, l.fixed_bytes / p->arch->hbm_bandwidth - (p->b.now - begin));
     p->out = sum;
-    /* A window covers so many KV tiles at most, wherever it begins. */
-    const double in_window = p->full->window ? ceil(p->full->window / (double)p->plan.kv_tile) : 0;
     for (unsigned op = 0; op < PL_PERF_OPS; op++) {
-        sum->op[op].fixed_cyc += times * l.op[op].fixed_cyc + windowed * in_window * l.op[op].tile_cyc;
+        sum->op[op].fixed_cyc += times * l.op[op].fixed_cyc;
         sum->op[op].tile_cyc += (times - windowed) * l.op[op].tile_cyc;
+        sum->op[op].window_cyc += windowed * l.op[op].tile_cyc;
     }
-    sum->fixed_bytes += times * l.fixed_bytes + windowed * in_window * l.tile_bytes;
+    sum->fixed_bytes += times * l.fixed_bytes;
     sum->tile_bytes += (times - windowed) * l.tile_bytes;
+    sum->window_bytes += windowed * l.tile_bytes;
 }
 
 static void finish(struct pass *p)
@@ -193,6 +197,7 @@ static void finish(struct pass *p)
     for (unsigned op = 0; op < PL_PERF_OPS; op++) {
         o->fixed_cyc += o->op[op].fixed_cyc;
         o->tile_cyc += o->op[op].tile_cyc;
+        o->window_cyc += o->op[op].window_cyc;
     }
 }
 
@@ -229,7 +234,8 @@ static enum pl_status any_pass(const struct pl_arch *arch, const struct pl_model
     const struct pl_format w = pl_format_resolve(p.plan.weight, p.plan.vec);
     p.weight_bits = pl_perf_bits(&w, true);
     board_init(&p.b, arch);
-    out->rows = p.rows.live;
+    out->rows = p.rows.att_tokens;
+    out->window = m->window;
     out->kv_tile = p.plan.kv_tile;
     struct linear lin[LINS];
     chain(&p, false, lin);
@@ -265,17 +271,30 @@ enum pl_status pl_perf_batch_pass(const struct pl_arch *arch, const struct pl_mo
     return any_pass(arch, m, batch, batch > 1 ? batch : 0, out, d);
 }
 
-double pl_perf_batch_cycles(const struct pl_perf_pass *p, const uint64_t *position, size_t n)
+struct pl_perf_tiles pl_perf_tiles(const struct pl_perf_pass *p, uint64_t position)
 {
-    double tiles = 0;
-    for (size_t i = 0; i < n; i++)
-        tiles += (double)(position[i] / p->kv_tile);
-    return p->fixed_cyc + tiles * p->tile_cyc;
+    const uint64_t first = position + 1 > p->rows ? position + 1 - p->rows : 0, seen = p->window && first + 1 > p->window ? first + 1 - p->window : 0;
+    return (struct pl_perf_tiles){(double)(position / p->kv_tile), (double)(position / p->kv_tile - seen / p->kv_tile)};
+}
+
+double pl_perf_op_cycles(const struct pl_perf_pass *p, enum pl_perf_op op, struct pl_perf_tiles t)
+{
+    return p->op[op].fixed_cyc + t.all * p->op[op].tile_cyc + t.window * p->op[op].window_cyc;
 }
 
 double pl_perf_pass_cycles(const struct pl_perf_pass *p, uint64_t position)
 {
-    return p->fixed_cyc + p->tile_cyc * (double)(position / p->kv_tile);
+    return pl_perf_batch_cycles(p, &position, 1);
+}
+
+double pl_perf_batch_cycles(const struct pl_perf_pass *p, const uint64_t *position, size_t n)
+{
+    double cyc = p->fixed_cyc;
+    for (size_t i = 0; i < n; i++) {
+        const struct pl_perf_tiles t = pl_perf_tiles(p, position[i]);
+        cyc += t.all * p->tile_cyc + t.window * p->window_cyc;
+    }
+    return cyc;
 }
 
 /* Sum of floor((a i + b) / n) for i of [0, count): Euclid's algorithm on the lattice points. */
@@ -298,6 +317,18 @@ static double floor_sum(uint64_t count, uint64_t n, uint64_t a, uint64_t b)
     }
 }
 
+/* Of `count` passes of `rows` tokens each, the first from token `start` on. */
+static struct pl_perf_tiles sum_of_tiles(const struct pl_perf_pass *p, uint64_t count, uint64_t rows, uint64_t start)
+{
+    const double all = floor_sum(count, p->kv_tile, rows, start + rows - 1);
+    if (!p->window)
+        return (struct pl_perf_tiles){all, 0};
+    /* Pass i from i0 on has its first row's window begin behind token 0. */
+    const uint64_t reach = start + 1 >= p->window ? 0 : p->window - 1 - start, i0 = (reach + rows - 1) / rows;
+    const double passed = i0 < count ? floor_sum(count - i0, p->kv_tile, rows, start + i0 * rows + 1 - p->window) : 0;
+    return (struct pl_perf_tiles){all, all - passed};
+}
+
 enum pl_status pl_perf_eval(const struct pl_arch *arch, const struct pl_model_config *m, const struct pl_perf_job *job,
                             struct pl_perf_time *out, struct pl_diag *d)
 {
@@ -307,13 +338,13 @@ enum pl_status pl_perf_eval(const struct pl_arch *arch, const struct pl_model_co
     PL_TRY(pl_perf_pass(arch, m, 1u << pl_log2(job->chunk), &prefill, d));
     PL_TRY(pl_perf_batch_pass(arch, m, job->batch, &step, d));
     const uint64_t rows = prefill.rows, passes = (job->prompt + rows - 1) / rows;
-    /* KV tiles before the last of pass i, whose last token is at (i + 1) rows - 1; of step j at prompt + j. */
-    const double before = floor_sum(passes, prefill.kv_tile, rows, rows - 1);
-    const double steps = (double)job->output, behind = job->batch * floor_sum(job->output, step.kv_tile, 1, job->prompt);
-    *out = (struct pl_perf_time){.ttft_cyc = (double)passes * prefill.fixed_cyc + before * prefill.tile_cyc,
-                                 .decode_cyc = steps * step.fixed_cyc + behind * step.tile_cyc};
-    const double decode_bytes = steps * step.fixed_bytes + behind * step.tile_bytes;
-    out->hbm_bytes = (double)passes * prefill.fixed_bytes + before * prefill.tile_bytes + decode_bytes;
+    const struct pl_perf_tiles before = sum_of_tiles(&prefill, passes, rows, 0), behind = sum_of_tiles(&step, job->output, 1, job->prompt);
+    const double n = (double)passes, steps = (double)job->output, batch = job->batch;
+    *out = (struct pl_perf_time){
+        .ttft_cyc = n * prefill.fixed_cyc + before.all * prefill.tile_cyc + before.window * prefill.window_cyc,
+        .decode_cyc = steps * step.fixed_cyc + batch * (behind.all * step.tile_cyc + behind.window * step.window_cyc)};
+    const double decode_bytes = steps * step.fixed_bytes + batch * (behind.all * step.tile_bytes + behind.window * step.window_bytes);
+    out->hbm_bytes = n * prefill.fixed_bytes + before.all * prefill.tile_bytes + before.window * prefill.window_bytes + decode_bytes;
     out->ttft_s = out->ttft_cyc / arch->clock_hz;
     out->step_s = out->decode_cyc / steps / arch->clock_hz;
     out->tps = job->batch / out->step_s;

@@ -52,6 +52,9 @@ void pass_store(struct pass *p);
 void pass_add(struct pass *p, double cols); /* live rows of `cols` lanes += others just made by the array */
 void pass_glu(struct pass *p, double rows, double cols);
 void pass_setup(struct pass *p);
+/* heads.c */
+void pass_head_norm(struct pass *p, double rows, double cols);
+void pass_bias(struct pass *p, double cols, bool packed); /* asked for, and added to what the array just made */
 /* attention.c: init, all KV tiles, normalise, unpack; notes its operators itself. */
 void pass_attention(struct pass *p, const struct linear *o); /* o: the layer behind it, asked for under the last tile */
 #endif

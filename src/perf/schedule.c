@@ -52,17 +52,24 @@ enum pl_status pl_serve_schedule(const struct pl_system *s, const struct pl_arch
     PL_TRY(pl_perf_pass(arch, &shard, 64, &prefill, d));
     *out = (struct pl_schedule){.serve = {.largest_batch = (double)most}};
     PL_TRY(widest_pass(arch, &shard, here, &step, &out->rows, d));
-    const double hz = arch->clock_hz, passes = ceil(job->prompt / prefill.rows), half = (job->prompt - 1) / prefill.kv_tile / 2;
-    const double prefill_s = (prefill.fixed_cyc + half * prefill.tile_cyc) / hz;
+    const double hz = arch->clock_hz, passes = ceil(job->prompt / prefill.rows);
+    struct pl_perf_time time;
+    PL_TRY(pl_perf_eval(arch, &shard, &(struct pl_perf_job){(uint64_t)job->prompt, 1, 1, 64}, &time, d));
     const struct pl_perf_split one_copy = {1, 1, split->tp, 1, 1};
     const double prefill_links = pl_perf_comm_s(m, &one_copy, &link, prefill.rows, 16, prefill.rows);
-    out->links_s = ceil(here / out->rows) * pl_perf_comm_s(m, &one_copy, &link, out->rows, 16, 0);
-    const double tiles = (job->prompt + job->output / 2) / step.kv_tile;
-    out->device_s = (ceil(here / out->rows) * step.fixed_cyc + here * tiles * step.tile_cyc) / hz;
-    out->hbm_share = (ceil(here / out->rows) * step.fixed_bytes + here * tiles * step.tile_bytes) / (out->device_s * hz) / arch->hbm_bandwidth;
+    /* The step in the middle of the output, where contexts have their mean; a last tile is half full on average. */
+    const double middle = job->prompt + job->output / 2;
+    struct pl_perf_tiles t = pl_perf_tiles(&step, (uint64_t)middle);
+    t.all = fmax(0, middle / step.kv_tile - 0.5);
+    const double turns = ceil(here / out->rows);
+    out->links_s = turns * pl_perf_comm_s(m, &one_copy, &link, out->rows, 16, 0);
+    out->device_s = (turns * step.fixed_cyc + here * (t.all * step.tile_cyc + t.window * step.window_cyc)) / hz;
+    out->hbm_share = (turns * step.fixed_bytes + here * (t.all * step.tile_bytes + t.window * step.window_bytes)) / (out->device_s * hz) /
+                     arch->hbm_bandwidth;
     double largest = 0;
     for (unsigned op = 0; op < PL_PERF_OPS; op++) {
-        const double cyc = ceil(here / out->rows) * step.op[op].fixed_cyc + here * tiles * step.op[op].tile_cyc;
+        const struct pl_perf_op_cost *o = &step.op[op];
+        const double cyc = turns * o->fixed_cyc + here * (t.all * o->tile_cyc + t.window * o->window_cyc);
         if (cyc > largest) {
             largest = cyc;
             out->largest = (enum pl_perf_op)op;
@@ -72,7 +79,7 @@ enum pl_status pl_serve_schedule(const struct pl_system *s, const struct pl_arch
     struct pl_serve *v = &out->serve;
     v->step_s = out->device_s + out->links_s;
     v->tps = job->batch / v->step_s;
-    v->ttft_one_s = passes * (prefill_s + prefill_links);
+    v->ttft_one_s = time.ttft_s + passes * prefill_links;
     v->ttft_batch_s = here * v->ttft_one_s;
     v->tps_e2e = job->batch * job->output / (v->ttft_batch_s + v->step_s * job->output);
     v->watts = s->devices * s->watt;

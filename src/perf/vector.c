@@ -44,43 +44,62 @@ static void walk(struct pass *p, double cols, double pointers, void (*body)(stru
     board_repeat(&p->b, segs_of(p, cols), walk_seg, &w);
 }
 
-/* ---- norm ---- */
-static void square(struct board *b, const struct pass *p)
-{
-    (void)p;
-    board_op(b, PL_OPC_VMUL, TMP, X, X);
-    board_op(b, PL_OPC_VSUM, 1, TMP, 1);
-}
-
-static void scale(struct board *b, const struct pass *p)
-{
-    (void)p;
-    board_op(b, PL_OPC_VMUL, Y, X, 1);
-    board_op(b, PL_OPC_VMUL, Y, Y, T1);
-}
+/* ---- norm: four rows at once ---- */
+enum { NORM_ROWS = 4, F_TMP = NORM_ROWS + 1, N_Y = P_ROW, N_GAIN = P_ROW + NORM_ROWS };
 
 struct rows {
     struct pass *p;
     double cols;
     bool packed;
+    unsigned n; /* rows at once */
 };
 
-static void norm_row(struct board *b, const void *ctx)
+static void square(struct board *b, const void *ctx)
 {
     const struct rows *r = ctx;
-    struct pass *p = r->p;
-    board_op(b, PL_OPC_SFP, 1, P_NONE, P_NONE);
-    board_ints(b, 1);
-    walk(p, r->cols, 1, square);
-    board_op(b, PL_OPC_SMEM, 2, P_NONE, P_NONE);
-    board_op(b, PL_OPC_SFP, 1, 1, 2);
-    board_op(b, PL_OPC_SMEM, 2, P_NONE, P_NONE);
-    board_op(b, PL_OPC_SFP, 1, 1, 2);
-    board_op(b, PL_OPC_SDIV, 1, 1, P_NONE);
-    board_op(b, PL_OPC_SDIV, 1, 1, P_NONE);
-    board_ints(b, 3);
-    walk(p, r->cols, 3, scale);
-    board_ints(b, 2);
+    for (unsigned i = 0; i < r->n; i++)
+        board_op(b, PL_OPC_VMUL, N_Y + i, P_NONE, P_NONE);
+    for (unsigned i = 0; i < r->n; i++)
+        board_op(b, PL_OPC_VSUM, 1 + i, N_Y + i, 1 + i);
+    for (unsigned i = 0; i < r->n; i++)
+        b->ready[N_Y + i] = 0; /* the next vector row */
+    board_ints(b, 2 * r->n);
+    board_slots(b, 1);
+}
+
+static void scale(struct board *b, const void *ctx)
+{
+    const struct rows *r = ctx;
+    for (unsigned i = 0; i < r->n; i++)
+        board_op(b, PL_OPC_VMUL, N_Y + i, 1 + i, P_NONE);
+    for (unsigned i = 0; i < r->n; i++)
+        board_op(b, PL_OPC_VMUL, N_Y + i, N_Y + i, N_GAIN);
+    for (unsigned i = 0; i < r->n; i++)
+        b->ready[N_Y + i] = 0;
+    board_ints(b, 2 * r->n + 1);
+    board_slots(b, 1);
+}
+
+static void norm_rows(struct board *b, const void *ctx)
+{
+    const struct rows *r = ctx;
+    const struct pass *p = r->p;
+    const double back = add_cost(-1 - ceil(r->cols / p->pitch) * p->rows.x.rows * p->pitch), segs = segs_of(p, r->cols);
+    for (unsigned i = 0; i < r->n; i++) {
+        board_ints(b, i ? 2 : 0);
+        board_op(b, PL_OPC_SFP, 1 + i, P_NONE, P_NONE);
+    }
+    board_repeat(b, segs, square, r);
+    for (unsigned step = 0; step < 2; step++) { /* / E, + eps */
+        board_op(b, PL_OPC_SMEM, F_TMP, P_FPMEM, P_NONE);
+        for (unsigned i = 0; i < r->n; i++)
+            board_op(b, PL_OPC_SFP, 1 + i, 1 + i, F_TMP);
+    }
+    for (unsigned i = 0; i < 2 * r->n; i++)
+        board_op(b, PL_OPC_SDIV, 1 + i % r->n, 1 + i % r->n, P_NONE);
+    board_ints(b, 2 * r->n * back + 1);
+    board_repeat(b, segs, scale, r);
+    board_ints(b, 2 * back);
     board_slots(b, p->rows.live > 1);
 }
 
@@ -94,10 +113,12 @@ void pass_gains(struct pass *p)
 
 void pass_norm(struct pass *p, double rows, double cols)
 {
-    const struct rows r = {p, cols, false};
-    p->b.ready[X] = 0;
-    board_ints(&p->b, 6);
-    board_repeat(&p->b, rows, norm_row, &r);
+    struct rows r = {p, cols, false, rows < NORM_ROWS ? (unsigned)rows : NORM_ROWS};
+    board_ints(&p->b, 2 * r.n + 3);
+    board_repeat(&p->b, floor(rows / r.n), norm_rows, &r);
+    r.n = (unsigned)fmod(rows, r.n);
+    if (r.n)
+        norm_rows(&p->b, &r);
 }
 
 /* ---- RoPE ---- */
@@ -147,7 +168,7 @@ static void rope_row(struct board *b, const void *ctx)
 void pass_rope(struct pass *p, double rows, double cols, bool packed)
 {
     struct board *b = &p->b;
-    const struct rows r = {p, cols, packed};
+    const struct rows r = {p, cols, packed, 1};
     unsigned group = p->plan.rotate ? pl_log2(p->plan.rotate) : 0;
     b->result[PL_OPC_VHADAMARD] = pl_arch_latency(p->arch, PL_OPC_VHADAMARD, group).result_cyc;
     b->ready[X] = b->ready[Y] = 0; /* v was multiplied last */
@@ -180,7 +201,7 @@ static void add_row(struct board *b, const void *ctx)
 
 void pass_add(struct pass *p, double cols)
 {
-    const struct rows r = {p, cols, false};
+    const struct rows r = {p, cols, false, 1};
     p->b.ready[X] = 0;
     p->b.ready[Y] = last_chunk(p, cols);
     board_ints(&p->b, 3);

@@ -40,7 +40,9 @@ TEST(test_sums_are_their_terms)
     static const struct {
         const char *machine;
         uint32_t prompt, output, chunk;
-    } at[] = {{"paper", 5000, 3000, 64}, {"small", 777, 100, 16}, {"wide_vector", 130, 70, 32}, {"narrow_vector", 64, 1, 1}};
+        uint32_t window;
+    } at[] = {{"paper", 5000, 3000, 64, 0}, {"small", 777, 100, 16, 0}, {"wide_vector", 130, 70, 32, 0}, {"narrow_vector", 64, 1, 1, 0},
+              {"paper", 5000, 3000, 64, 4096}, {"small", 777, 300, 16, 128}, {"small", 40, 200, 16, 100}};
     struct pl_model_config m;
     assert_true(pl_perf_known("llama-3.1-8b", &m));
     m.n_layers = 2;
@@ -49,6 +51,8 @@ TEST(test_sums_are_their_terms)
         struct pl_perf_pass p, step;
         struct pl_perf_time t;
         double ttft = 0, decode = 0;
+        m.window = at[i].window;
+        m.windowed[0] = at[i].window ? 1 : 0;
         OK(pl_arch_load(at[i].machine, &a, &d));
         OK(pl_arch_set(&a, "vector_rows=1048576", &d));
         OK(pl_perf_pass(&a, &m, at[i].chunk, &p, &d));
