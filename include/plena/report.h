@@ -43,6 +43,14 @@ double pl_roofline_ceiling(double peak, double bandwidth, double intensity);
 /* A standalone SVG: both axes logarithmic, the two ceilings, a labelled point for each operator. */
 void pl_roofline_svg(const struct pl_roofline *r, struct pl_buf *out);
 
+/* ---- pairs of bars ---- */
+struct pl_bar {
+    const char *label;
+    double first, second; /* not finite or not above 0: no bar */
+};
+/* A standalone SVG with a common logarithmic axis. */
+void pl_bars_svg(const char *title, const char *first, const char *second, const struct pl_bar *item, size_t n, struct pl_buf *out);
+
 /* ---- Chrome trace: streamed to a file, times in cycles of one clock ---- */
 struct pl_chrome;
 struct pl_chrome_arg {

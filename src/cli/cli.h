@@ -134,5 +134,8 @@ int cmd_dis(const struct verb *v, int argc, char **argv);
 int cmd_hbm(const struct verb *v, int argc, char **argv);
 int cmd_info(const struct verb *v, int argc, char **argv);
 int cmd_machine(const struct verb *v, int argc, char **argv);
+int cmd_perf(const struct verb *v, int argc, char **argv);
+int cmd_compare(const struct verb *v, int argc, char **argv);
+int cmd_reproduce(const struct verb *v, int argc, char **argv);
 int cmd_bench(const struct verb *v, int argc, char **argv);
 #endif

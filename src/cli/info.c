@@ -10,6 +10,7 @@ static void info_checkpoint(const struct job *j)
 {
     const struct pl_model_config *c = &j->ck->config;
     const struct pl_safetensors *t = &j->ck->tensors;
+    static const char *const scaling[] = {"", " (linear scaling)", " (llama3 scaling)", " (yarn scaling)"};
     uint64_t count = 0, bytes = 0;
     char b1[32], b2[32];
     for (size_t i = 0; i < t->n; i++) {
@@ -25,7 +26,7 @@ static void info_checkpoint(const struct job *j)
            c->head_dim, c->n_kv_heads, c->n_kv_heads == c->n_heads ? "MHA" : c->n_kv_heads == 1 ? "MQA" : "GQA");
     printf("  vocabulary %u, %s embeddings, %u positions, rope theta %g%s, rms eps %g\n", c->vocab, c->tied ? "tied" : "untied",
            c->max_position, c->rope_theta,
-           c->rope == PL_ROPE_LLAMA3 ? " (llama3 scaling)" : c->rope == PL_ROPE_LINEAR ? " (linear scaling)" : "", c->rms_eps);
+           scaling[c->rope.kind], c->rms_eps);
     if (c->quantised) {
         char w[48], a[48], kv[48];
         pl_format_name(&c->weight, w);

@@ -7,7 +7,7 @@
 
 int report_check(const struct verb *v, const struct report_opts *r, bool no_timing)
 {
-    if (no_timing && (r->units || r->operators || r->layers || r->roofline || r->explain || r->hot || r->roofline_csv || r->roofline_svg ||
+    if (no_timing && (r->units || r->operators || r->layers || r->roofline || r->explain || r->energy || r->hot || r->roofline_csv || r->roofline_svg ||
                       r->chrome))
         return cli_usage(v, "--functional-only counts no cycles to report");
     if ((r->from_cyc || r->to_cyc) && !r->trace && !r->chrome)
@@ -236,6 +236,10 @@ void report_print(const struct report_opts *r, const struct report_of *o, struct
     if (r->roofline) {
         heading(out, "Roofline: multiply-accumulates against HBM bytes and cycles");
         roofline_table(o, false, out);
+    }
+    if (r->energy) {
+        heading(out, "Energy: counted events at the constants of plena perf --constants");
+        energy_table(o, out);
     }
     if (r->explain) {
         pl_buf_puts(out, "\n");

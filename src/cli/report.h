@@ -7,7 +7,7 @@
 
 enum { HOT_DEFAULT = 10 };
 struct report_opts {
-    bool units, operators, layers, roofline, explain;
+    bool units, operators, layers, roofline, explain, energy;
     uint64_t hot; /* 0: not asked for */
     const char *roofline_csv, *roofline_svg;
     const char *trace, *chrome;
@@ -22,6 +22,7 @@ struct report_opts {
         {"roofline-csv", OPT_TEXT, &(r)->roofline_csv, "FILE", "the same as CSV"},                                           \
         {"roofline-svg", OPT_TEXT, &(r)->roofline_svg, "FILE", "the same as a picture"},                                     \
         {"explain", OPT_FLAG, &(r)->explain, NULL, "the five largest causes of lost time, and what would remove them"},      \
+        {"energy", OPT_FLAG, &(r)->energy, NULL, "joules by part, from the counted events; see doc/cost.md"},                \
         {"trace", OPT_TEXT, &(r)->trace, "FILE", "a line per retired instruction: seq issue start end pc word instruction"}, \
         {"chrome-trace", OPT_TEXT, &(r)->chrome, "FILE", "units, operators, HBM, SRAM over time; opens in Perfetto"},        \
         {"trace-from", OPT_U64, &(r)->from_cyc, "CYCLE", "leave out what ended before (default 0)"},                         \
@@ -68,6 +69,9 @@ void hot_table(const struct report_of *o, uint64_t n, struct pl_buf *out);
 json_t *hot_json(const struct report_of *o, uint64_t n);
 void explain_print(const struct report_of *o, struct pl_buf *out);
 json_t *explain_json(const struct report_of *o);
+
+void energy_table(const struct report_of *o, struct pl_buf *out);
+json_t *energy_json(const struct pl_sim_stats *s, const struct pl_arch *arch); /* joules, of both corners */
 
 /* ---- traces ---- */
 struct tracer;

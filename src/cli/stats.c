@@ -144,6 +144,7 @@ json_t *stats_json(const struct pl_sim_stats *s, const struct pl_image *img, con
     json_object_set_new(o, "hot", hot_json(&of, n_hot ? n_hot : HOT_DEFAULT));
     json_object_set_new(o, "explain", explain_json(&of));
     json_object_set_new(o, "events", events_json(s));
+    json_object_set_new(o, "energy_j", energy_json(s, arch));
     json_object_set_new(o, "instructions_by_name", insns);
     json_object_set_new(o, "sticky_nan", json_boolean(s->sticky_nan));
     free(sum);

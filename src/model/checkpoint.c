@@ -1,11 +1,10 @@
-/* checkpoint.c - a checkpoint folder: shards, and the tensors of a Llama decoder with their shapes. */
+/* checkpoint.c - a checkpoint folder: shards, and the tensors of the model with their shapes. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "plena/base_json.h"
-#include "plena/model.h"
+#include "model_internal.h"
 
 static enum pl_status open_shard(struct pl_arena *a, struct pl_checkpoint *ck, const char *path,
                                  struct pl_safetensors *out, struct pl_diag *d)
@@ -168,54 +167,17 @@ static enum pl_status need(struct pl_checkpoint *ck, const char *name, uint64_t 
     return PL_OK;
 }
 
-/* A linear layer: as need, or quantised. */
-static enum pl_status need_linear(struct pl_arena *a, struct pl_checkpoint *ck, const char *name, uint64_t rows, uint64_t cols,
-                                  const struct pl_tensor **out, struct pl_diag *d)
-{
-    return ck->config.quantised ? need_mx(a, ck, name, rows, cols, out, d) : need(ck, name, rows, cols, out, d);
-}
-
-static enum pl_status bind_layer(struct pl_arena *a, struct pl_checkpoint *ck, uint32_t l, struct pl_layer_tensors *t, struct pl_diag *d)
-{
-    const struct pl_model_config *c = &ck->config;
-    const uint64_t q = (uint64_t)c->n_heads * c->head_dim, kv = (uint64_t)c->n_kv_heads * c->head_dim;
-    const struct {
-        const char *name;
-        uint64_t rows, cols;
-        const struct pl_tensor **out;
-    } want[] = {
-        {"input_layernorm.weight", 0, c->hidden, &t->input_norm},
-        {"self_attn.q_proj.weight", q, c->hidden, &t->q},
-        {"self_attn.k_proj.weight", kv, c->hidden, &t->k},
-        {"self_attn.v_proj.weight", kv, c->hidden, &t->v},
-        {"self_attn.o_proj.weight", c->hidden, q, &t->o},
-        {"post_attention_layernorm.weight", 0, c->hidden, &t->post_norm},
-        {"mlp.gate_proj.weight", c->ffn, c->hidden, &t->gate},
-        {"mlp.up_proj.weight", c->ffn, c->hidden, &t->up},
-        {"mlp.down_proj.weight", c->hidden, c->ffn, &t->down},
-    };
-    for (size_t i = 0; i < PL_COUNT(want); i++) {
-        char name[96];
-        snprintf(name, sizeof name, "model.layers.%u.%s", l, want[i].name);
-        if (want[i].rows)
-            PL_TRY(need_linear(a, ck, name, want[i].rows, want[i].cols, want[i].out, d));
-        else
-            PL_TRY(need(ck, name, 0, want[i].cols, want[i].out, d));
-    }
-    return PL_OK;
-}
-
 static enum pl_status bind_all(struct pl_arena *a, struct pl_checkpoint *ck, struct pl_diag *d)
 {
-    const struct pl_model_config *c = &ck->config;
-    PL_TRY(need(ck, "model.embed_tokens.weight", c->vocab, c->hidden, &ck->embed, d));
-    PL_TRY(need(ck, "model.norm.weight", 0, c->hidden, &ck->final_norm, d));
-    ck->lm_head = ck->embed;
-    if (!c->tied)
-        PL_TRY(need_linear(a, ck, "lm_head.weight", c->vocab, c->hidden, &ck->lm_head, d));
-    ck->layer = PL_NEW_N(a, struct pl_layer_tensors, c->n_layers);
-    for (uint32_t l = 0; l < c->n_layers; l++)
-        PL_TRY(bind_layer(a, ck, l, &ck->layer[l], d));
+    size_t n;
+    const struct model_want *w = model_wants(a, ck, &n);
+    for (size_t i = 0; i < n; i++)
+        if (w[i].linear && ck->config.quantised)
+            PL_TRY(need_mx(a, ck, w[i].name, w[i].rows, w[i].cols, w[i].out, d));
+        else
+            PL_TRY(need(ck, w[i].name, w[i].rows, w[i].cols, w[i].out, d));
+    if (ck->config.tied)
+        ck->lm_head = ck->embed;
     return PL_OK;
 }
 

@@ -1,16 +1,11 @@
-/* config.c - config.json of the Llama family. */
+/* config.c - config.json: what all families have in common; family.c reads the rest. */
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "plena/model.h"
-
-#include <math.h>
 #include <string.h>
 
-#include "plena/base_json.h"
+#include "model_internal.h"
 
-enum { MAX_DIM = 1 << 20, MAX_LAYERS = 4096, MAX_VOCAB = 1 << 24, MAX_POSITION = 1 << 26 };
-
-static enum pl_status u32(const struct pl_json_at *at, const json_t *o, const char *key, bool need, uint64_t most,
-                          uint32_t *out, struct pl_diag *d)
+enum pl_status model_u32(const struct pl_json_at *at, const json_t *o, const char *key, bool need, uint64_t most, uint32_t *out,
+                         struct pl_diag *d)
 {
     uint64_t v = *out;
     PL_TRY(pl_json_u64(at, o, key, need, 1, most, &v, d));
@@ -34,83 +29,42 @@ static enum pl_status options(const struct pl_json_at *at, const json_t *o, stru
     return PL_OK;
 }
 
-static enum pl_status family(const struct pl_json_at *at, const json_t *o, struct pl_diag *d)
+static enum pl_status mlp(const struct pl_json_at *at, const json_t *o, struct pl_diag *d)
 {
-    const char *type = "llama", *act = "silu";
-    bool attention_bias = false, mlp_bias = false;
-    PL_TRY(pl_json_string(at, o, "model_type", true, &type, d));
-    const json_t *window = json_object_get(o, "sliding_window");
-    const bool mistral = !strcmp(type, "mistral") && (!window || json_is_null(window));
-    if (strcmp(type, "llama") != 0 && !mistral)
-        return pl_fail(d, PL_EUNSUPPORTED, "%s: model_type \"%s\" is not supported; supported: llama, mistral without sliding window",
-                       at->file, type);
+    const char *act = "silu";
+    bool bias = false;
     PL_TRY(pl_json_string(at, o, "hidden_act", false, &act, d));
     if (strcmp(act, "silu") != 0)
         return pl_fail(d, PL_EUNSUPPORTED, "%s: hidden_act \"%s\" is not supported; supported: silu", at->file, act);
-    PL_TRY(pl_json_bool(at, o, "attention_bias", false, &attention_bias, d));
-    PL_TRY(pl_json_bool(at, o, "mlp_bias", false, &mlp_bias, d));
-    if (attention_bias || mlp_bias)
-        return pl_fail(d, PL_EUNSUPPORTED, "%s: %s is not supported", at->file,
-                       attention_bias ? "attention_bias" : "mlp_bias");
-    return options(at, o, d);
+    PL_TRY(pl_json_bool(at, o, "mlp_bias", false, &bias, d));
+    return bias ? pl_fail(d, PL_EUNSUPPORTED, "%s: mlp_bias is not supported", at->file) : PL_OK;
 }
 
 static enum pl_status dims(const struct pl_json_at *at, const json_t *o, struct pl_model_config *c, struct pl_diag *d)
 {
-    PL_TRY(u32(at, o, "vocab_size", true, MAX_VOCAB, &c->vocab, d));
-    PL_TRY(u32(at, o, "hidden_size", true, MAX_DIM, &c->hidden, d));
-    PL_TRY(u32(at, o, "intermediate_size", true, MAX_DIM, &c->ffn, d));
-    PL_TRY(u32(at, o, "num_hidden_layers", true, MAX_LAYERS, &c->n_layers, d));
-    PL_TRY(u32(at, o, "num_attention_heads", true, 4096, &c->n_heads, d));
+    PL_TRY(model_u32(at, o, "vocab_size", true, MODEL_MAX_VOCAB, &c->vocab, d));
+    PL_TRY(model_u32(at, o, "hidden_size", true, MODEL_MAX_DIM, &c->hidden, d));
+    PL_TRY(model_u32(at, o, "intermediate_size", true, MODEL_MAX_DIM, &c->ffn, d));
+    PL_TRY(model_u32(at, o, "num_hidden_layers", true, PL_MAX_LAYERS, &c->n_layers, d));
+    PL_TRY(model_u32(at, o, "num_attention_heads", true, 4096, &c->n_heads, d));
     c->n_kv_heads = c->n_heads;
-    PL_TRY(u32(at, o, "num_key_value_heads", false, 4096, &c->n_kv_heads, d));
+    PL_TRY(model_u32(at, o, "num_key_value_heads", false, 4096, &c->n_kv_heads, d));
     c->head_dim = 0;
-    PL_TRY(u32(at, o, "head_dim", false, 4096, &c->head_dim, d));
+    PL_TRY(model_u32(at, o, "head_dim", false, 4096, &c->head_dim, d));
     if (!c->head_dim && c->hidden % c->n_heads)
         return pl_fail(d, PL_ERANGE, "%s: without head_dim, num_attention_heads %u must divide hidden_size %u", at->file,
                        c->n_heads, c->hidden);
     if (!c->head_dim)
         c->head_dim = c->hidden / c->n_heads;
     c->max_position = 2048;
-    PL_TRY(u32(at, o, "max_position_embeddings", false, MAX_POSITION, &c->max_position, d));
+    PL_TRY(model_u32(at, o, "max_position_embeddings", false, MODEL_MAX_POSITION, &c->max_position, d));
     if (c->n_heads % c->n_kv_heads)
         return pl_fail(d, PL_ERANGE, "%s: num_key_value_heads %u does not divide num_attention_heads %u", at->file,
                        c->n_kv_heads, c->n_heads);
     if (c->head_dim < 2 || c->head_dim % 2 || c->head_dim > 4096)
         return pl_fail(d, PL_ERANGE, "%s: head_dim %u must be even and in 2..4096", at->file, c->head_dim);
-    if ((uint64_t)c->n_heads * c->head_dim > MAX_DIM)
+    if ((uint64_t)c->n_heads * c->head_dim > MODEL_MAX_DIM)
         return pl_fail(d, PL_ERANGE, "%s: %u heads of %u lanes", at->file, c->n_heads, c->head_dim);
-    return PL_OK;
-}
-
-static enum pl_status rope_scaling(const struct pl_json_at *at, const json_t *o, struct pl_model_config *c,
-                                   struct pl_diag *d)
-{
-    json_t *s = NULL;
-    PL_TRY(pl_json_member(at, o, "rope_scaling", false, JSON_OBJECT, &s, d));
-    if (!s)
-        return PL_OK;
-    const struct pl_json_at in = {at->file, "rope_scaling"};
-    const char *type = "default";
-    PL_TRY(pl_json_string(&in, s, "type", false, &type, d));
-    PL_TRY(pl_json_string(&in, s, "rope_type", false, &type, d));
-    if (!strcmp(type, "default"))
-        return PL_OK;
-    if (strcmp(type, "linear") != 0 && strcmp(type, "llama3") != 0)
-        return pl_fail(d, PL_EUNSUPPORTED, "%s: rope_scaling type \"%s\" is not supported; supported: default, linear, llama3",
-                       at->file, type);
-    PL_TRY(pl_json_double(&in, s, "factor", true, &c->rope_factor, d));
-    if (c->rope_factor < 1 || c->rope_factor > 1e6)
-        return pl_fail(d, PL_ERANGE, "%s: rope_scaling.factor: %g is outside 1..1e6", at->file, c->rope_factor);
-    c->rope = PL_ROPE_LINEAR;
-    if (!strcmp(type, "linear"))
-        return PL_OK;
-    c->rope = PL_ROPE_LLAMA3;
-    PL_TRY(pl_json_double(&in, s, "low_freq_factor", true, &c->rope_low_freq, d));
-    PL_TRY(pl_json_double(&in, s, "high_freq_factor", true, &c->rope_high_freq, d));
-    PL_TRY(u32(&in, s, "original_max_position_embeddings", true, MAX_POSITION, &c->rope_original_max, d));
-    if (!(c->rope_low_freq > 0) || !(c->rope_high_freq > c->rope_low_freq))
-        return pl_fail(d, PL_ERANGE, "%s: rope_scaling: high_freq_factor must exceed low_freq_factor > 0", at->file);
     return PL_OK;
 }
 
@@ -173,7 +127,9 @@ static enum pl_status read_config(const struct pl_json_at *at, const json_t *o, 
 {
     if (!json_is_object(o))
         return pl_fail(d, PL_EPARSE, "%s: expected a JSON object", at->file);
-    PL_TRY(family(at, o, d));
+    PL_TRY(model_family(at, o, &c->family, d));
+    PL_TRY(options(at, o, d));
+    PL_TRY(mlp(at, o, d));
     PL_TRY(dims(at, o, c, d));
     c->rms_eps = 1e-6;
     c->rope_theta = 10000;
@@ -183,7 +139,8 @@ static enum pl_status read_config(const struct pl_json_at *at, const json_t *o, 
         return pl_fail(d, PL_ERANGE, "%s: rms_norm_eps: %g is outside (0, 1)", at->file, c->rms_eps);
     if (!(c->rope_theta >= 1 && c->rope_theta <= 1e12))
         return pl_fail(d, PL_ERANGE, "%s: rope_theta: %g is outside 1..1e12", at->file, c->rope_theta);
-    PL_TRY(rope_scaling(at, o, c, d));
+    PL_TRY(model_features(at, o, c, d));
+    PL_TRY(model_rope(at, o, c, d));
     PL_TRY(pl_json_bool(at, o, "tie_word_embeddings", false, &c->tied, d));
     PL_TRY(quantization(at, o, c, d));
     uint64_t bos = UINT64_MAX;
@@ -231,25 +188,4 @@ enum pl_status pl_model_config_load(const char *path, struct pl_model_config *ou
     const enum pl_status s = pl_model_config_parse(&src, out, d);
     pl_file_unmap(&m);
     return s == PL_OK ? generation_config(path, out, d) : s;
-}
-
-void pl_rope_inv_freq(const struct pl_model_config *c, double *inv_freq)
-{
-    const double pi2 = 6.283185307179586476925;
-    for (uint32_t i = 0; i < c->head_dim / 2; i++) {
-        double f = pow(c->rope_theta, -2.0 * i / c->head_dim);
-        if (c->rope == PL_ROPE_LINEAR) {
-            f /= c->rope_factor;
-        } else if (c->rope == PL_ROPE_LLAMA3) {
-            const double wavelen = pi2 / f, original = c->rope_original_max;
-            if (wavelen > original / c->rope_low_freq) {
-                f /= c->rope_factor;
-            } else if (wavelen >= original / c->rope_high_freq) {
-                const double smooth =
-                    (original / wavelen - c->rope_low_freq) / (c->rope_high_freq - c->rope_low_freq);
-                f = (1 - smooth) * f / c->rope_factor + smooth * f;
-            }
-        }
-        inv_freq[i] = f;
-    }
 }

@@ -13,6 +13,7 @@ struct pl_nn_stream {
 enum pl_status pl_nn_stream_new(const struct pl_checkpoint *ck, const struct pl_plan *plan, uint32_t context,
                                 struct pl_nn_stream **out, struct pl_diag *d)
 {
+    PL_TRY(pl_model_runnable(&ck->config, d));
     struct pl_nn_stream *s = nn_alloc(1, sizeof *s);
     s->nn = (struct pl_nn){.ck = ck, .cfg = &ck->config, .mode = PL_NN_QUANT, .context = context};
     const enum pl_status st = qmodel_start(&s->nn, plan, &s->q, d);

@@ -200,7 +200,7 @@ TEST(test_bytelm)
 }
 
 static const struct pl_model_config random_shape = {.vocab = 96, .ffn = 80, .n_layers = 2, .max_position = 512, .rms_eps = 1e-5,
-                                                    .rope_theta = 10000, .bos = -1};
+                                                    .rope_theta = 10000, .rope = {.attention = 1, .softmax = 1}, .bos = -1};
 
 /* Query heads as rows of the array: none to pack, fewer and more than BLEN, one kv head, K*hs below, at and above PITCH
  * and no part of it, heads wider than a tile and than a vector row, lanes of a tile's heads that end inside a vector row,

@@ -66,7 +66,7 @@ TEST(test_config_values)
     assert_int_equal(c.head_dim, 2); /* hidden / heads */
     assert_int_equal(c.max_position, 32);
     assert_true(c.rms_eps == 1e-5 && c.rope_theta == 10000);
-    assert_int_equal(c.rope, PL_ROPE_DEFAULT);
+    assert_int_equal(c.rope.kind, PL_ROPE_DEFAULT);
     assert_false(c.tied);
     assert_int_equal(c.bos, 1);
     assert_int_equal(c.n_eos, 1);
@@ -148,7 +148,7 @@ static const struct {
      "model_type \"gpt2\" is not supported; supported: llama"},
     {PL_EUNSUPPORTED, "hidden_act", "\"gelu\"",
      "hidden_act \"gelu\" is not supported; supported: silu"},
-    {PL_EUNSUPPORTED, "attention_bias", "true", "attention_bias is not supported"},
+    {PL_EPARSE, "attention_bias", "1", "attention_bias: expected true or false"},
     {PL_EUNSUPPORTED, "mlp_bias", "true", "mlp_bias is not supported"},
     {PL_EPARSE, "mlp_bias", "0", "mlp_bias: expected true or false"},
     {PL_EUNSUPPORTED, "rope_parameters", "{\"rope_theta\": 5e5}",
@@ -157,8 +157,10 @@ static const struct {
      "quantization_config is not supported"},
     {PL_EUNSUPPORTED, "partial_rotary_factor", "0.5", "partial_rotary_factor 0.5 is not supported"},
     {PL_EPARSE, "rope_scaling", "8", "rope_scaling: expected an object, found an integer"},
-    {PL_EUNSUPPORTED, "rope_scaling", "{\"rope_type\": \"yarn\", \"factor\": 2}",
-     "rope_scaling type \"yarn\" is not supported; supported: default, linear, llama3"},
+    {PL_EUNSUPPORTED, "rope_scaling", "{\"rope_type\": \"longrope\", \"factor\": 2}",
+     "rope_scaling type \"longrope\" is not supported; supported: default, linear, llama3, yarn"},
+    {PL_ERANGE, "rope_scaling", "{\"rope_type\": \"yarn\", \"factor\": 2, \"beta_fast\": 1}",
+     "beta_fast must exceed beta_slow"},
     {PL_EPARSE, "rope_scaling", "{\"type\": \"linear\"}", "rope_scaling.factor: is missing"},
     {PL_EPARSE, "rope_scaling", "{\"type\": \"linear\", \"factor\": \"2\"}",
      "rope_scaling.factor: expected a number"},
@@ -209,7 +211,7 @@ TEST(test_rope_by_hand)
     for (int i = 0; i < 4; i++)
         assert_true(fabs(f[i] / plain[i] - 1) < 1e-14);
     OK(config("rope_scaling", "{\"type\": \"linear\", \"factor\": 4}", &c));
-    assert_int_equal(c.rope, PL_ROPE_LINEAR);
+    assert_int_equal(c.rope.kind, PL_ROPE_LINEAR);
     c.head_dim = 8;
     pl_rope_inv_freq(&c, f);
     for (int i = 0; i < 4; i++)
@@ -218,8 +220,8 @@ TEST(test_rope_by_hand)
               "{\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 1, "
               "\"high_freq_factor\": 4, \"original_max_position_embeddings\": 2048}",
               &c));
-    assert_int_equal(c.rope, PL_ROPE_LLAMA3);
-    assert_int_equal(c.rope_original_max, 2048);
+    assert_int_equal(c.rope.kind, PL_ROPE_LLAMA3);
+    assert_int_equal(c.rope.original_max, 2048);
     c.head_dim = 8;
     pl_rope_inv_freq(&c, f);
     /* Below 2048/4 kept; above 2048/1 divided by 8; 628 between: smooth = (2048/628.3185 - 1)/3 =
@@ -228,7 +230,7 @@ TEST(test_rope_by_hand)
     for (int i = 0; i < 4; i++)
         assert_true(fabs(f[i] / llama3[i] - 1) < 1e-13);
     OK(config("rope_scaling", "{\"rope_type\": \"default\"}", &c));
-    assert_int_equal(c.rope, PL_ROPE_DEFAULT);
+    assert_int_equal(c.rope.kind, PL_ROPE_DEFAULT);
 }
 
 /* ---- checkpoint folders ---- */
@@ -446,23 +448,75 @@ TEST(test_real_checkpoints)
     }
 }
 
+/* YaRN as GPT-OSS has it, against values worked out from the paper's formulas in another language (Python, float64). */
+TEST(test_yarn)
+{
+    (void)state;
+    struct pl_model_config c = {.head_dim = 64, .rope_theta = 150000,
+                                .rope = {PL_ROPE_YARN, .factor = 32, .original_max = 4096, .beta_fast = 32, .beta_slow = 1}};
+    double f[32];
+    pl_rope_inv_freq(&c, f);
+    const struct {
+        unsigned i;
+        double f;
+    } want[] = {{0, 1.0}, {7, 0.07374456821026082}, {8, 0.050813274815461475}, {12, 0.006794959489732219}, {17, 0.0001293187012450632}, {18, 3.8308812373753384e-05}, {31, 3.0235114281192144e-07}};
+    for (size_t i = 0; i < PL_COUNT(want); i++)
+        assert_true(fabs(f[want[i].i] - want[i].f) <= 1e-14 * want[i].f); /* some ulps: pow and log of two libraries */
+    OK(config("rope_scaling", "{\"rope_type\": \"yarn\", \"factor\": 32, \"truncate\": false}", &c));
+    assert_true(c.rope.kind == PL_ROPE_YARN && !c.rope.truncate && fabs(c.rope.attention - 1.3465735902799727) < 1e-15);
+}
+
+/* Every family's tensors, in the shapes its configuration gives, and the same bytes for the same seed. */
+TEST(test_synthetic)
+{
+    (void)state;
+    struct pl_arena a;
+    struct pl_checkpoint *x, *y;
+    struct pl_model_config c = {.family = PL_FAMILY_QWEN3_MOE, .vocab = 11, .hidden = 16, .ffn = 24, .n_layers = 2, .n_heads = 4,
+                                .n_kv_heads = 2, .head_dim = 6, .qkv_bias = true, .qk_norm = true, .sinks = true,
+                                .moe = {.experts = 3, .top_k = 2, .ffn = 8}, .sparse = {2}};
+    pl_arena_init(&a);
+    OK(pl_checkpoint_synthetic(&a, &c, 7, &x, &d));
+    OK(pl_checkpoint_synthetic(&a, &c, 7, &y, &d));
+    assert_int_equal(x->tensors.n, 3 + 2 * (2 + 4 + 3 + 2 + 1) + 3 + (1 + 3 * 3));
+    for (size_t i = 0; i < x->tensors.n; i++)
+        assert_memory_equal(x->tensors.tensor[i].data, y->tensors.tensor[i].data, x->tensors.tensor[i].bytes);
+    assert_null(x->layer[0].expert);
+    assert_string_equal(x->layer[1].expert[2].down->name, "model.layers.1.mlp.experts.2.down_proj.weight");
+    assert_int_equal(x->layer[1].expert[2].down->shape[1], 8);
+    assert_int_equal(x->layer[1].q_norm->shape[0], 6);
+    assert_int_equal(x->layer[0].gate->shape[0], 24);
+    c.mla = (struct pl_mla){.kv_rank = 8, .nope = 4, .rope = 2, .v = 4};
+    OK(pl_checkpoint_synthetic(&a, &c, 7, &x, &d));
+    assert_int_equal(x->layer[0].kv_b->shape[0], 4 * (4 + 4));
+    assert_null(x->layer[0].k);
+    pl_arena_fini(&a);
+}
+
 TEST(test_published_configs)
 {
     (void)state;
     static const struct {
-        const char *name, *words; /* NULL: a Llama */
+        const char *name;
+        enum pl_family family;
+        uint32_t head_dim, experts, top_k, expert_ffn, sparse_layers, window, kv_rank;
+        bool qkv_bias, o_bias, qk_norm;
     } file[] = {
-        {"llama-2-7b", NULL},
-        {"llama-3-8b", NULL},
-        {"llama-3.1-8b", NULL},
-        {"llama-3.1-405b", NULL},
-        {"llama-3.2-1b", NULL},
-        {"llama-3.3-70b", NULL},
-        {"smollm2-135m", NULL},
-        {"deepseek-v3", "model_type \"deepseek_v3\""},
-        {"gpt-oss-20b", "model_type \"gpt_oss\""},
-        {"mixtral-8x7b", "model_type \"mixtral\""},
-        {"qwen3-8b", "model_type \"qwen3\""},
+        {"llama-2-7b", PL_FAMILY_LLAMA, .head_dim = 128},
+        {"llama-3-8b", PL_FAMILY_LLAMA, .head_dim = 128},
+        {"llama-3.1-8b", PL_FAMILY_LLAMA, .head_dim = 128},
+        {"llama-3.1-405b", PL_FAMILY_LLAMA, .head_dim = 128},
+        {"llama-3.2-1b", PL_FAMILY_LLAMA, .head_dim = 64},
+        {"llama-3.3-70b", PL_FAMILY_LLAMA, .head_dim = 128},
+        {"smollm2-135m", PL_FAMILY_LLAMA, .head_dim = 64},
+        {"qwen2.5-7b", PL_FAMILY_QWEN2, .head_dim = 128, .qkv_bias = true},
+        {"qwen3-8b", PL_FAMILY_QWEN3, .head_dim = 128, .qk_norm = true},
+        {"qwen3-32b", PL_FAMILY_QWEN3, .head_dim = 128, .qk_norm = true},
+        {"mixtral-8x7b", PL_FAMILY_MIXTRAL, 128, 8, 2, 14336, 32, .window = 0},
+        {"qwen3-30b-a3b", PL_FAMILY_QWEN3_MOE, 128, 128, 8, 768, 48, .qk_norm = true},
+        {"gpt-oss-20b", PL_FAMILY_GPT_OSS, 64, 32, 4, 2880, 24, 128, .qkv_bias = true, .o_bias = true},
+        {"deepseek-v2-lite", PL_FAMILY_DEEPSEEK_V2, 192, 64, 6, 1408, 26, .kv_rank = 512},
+        {"deepseek-v3", PL_FAMILY_DEEPSEEK_V3, 192, 256, 8, 2048, 58, .kv_rank = 512},
     };
     for (size_t i = 0; i < PL_COUNT(file); i++) {
         char name[64];
@@ -471,13 +525,27 @@ TEST(test_published_configs)
         const char *path = shared_path(name);
         if (!path)
             return;
-        if (file[i].words)
-            REFUSED(PL_EUNSUPPORTED, file[i].words, pl_model_config_load(path, &c, &d));
-        else
-            OK(pl_model_config_load(path, &c, &d));
+        OK(pl_model_config_load(path, &c, &d));
+        uint32_t sparse = 0;
+        for (uint32_t l = 0; l < c.n_layers; l++)
+            sparse += pl_model_sparse(&c, l);
+        assert_int_equal(c.family, file[i].family);
+        assert_int_equal(c.head_dim, file[i].head_dim);
+        assert_int_equal(c.moe.experts, file[i].experts);
+        assert_int_equal(c.moe.top_k, file[i].top_k);
+        assert_int_equal(c.moe.ffn, file[i].expert_ffn);
+        assert_int_equal(sparse, file[i].sparse_layers);
+        assert_int_equal(c.window, file[i].window);
+        assert_int_equal(c.mla.kv_rank, file[i].kv_rank);
+        assert_true(c.qkv_bias == file[i].qkv_bias && c.o_bias == file[i].o_bias && c.qk_norm == file[i].qk_norm);
+        if (c.family == PL_FAMILY_GPT_OSS)
+            assert_true(c.sinks && c.glu_limit == 7 && pl_model_window(&c, 0) == 128 && pl_model_window(&c, 1) == 0);
+        if (c.family == PL_FAMILY_DEEPSEEK_V3)
+            assert_true(c.moe.groups == 8 && c.moe.top_groups == 4 && c.moe.score == PL_MOE_SIGMOID && c.moe.select_bias &&
+                        c.moe.scale == 2.5 && c.moe.shared == 1 && c.mla.q_rank == 1536);
         if (!strcmp(file[i].name, "llama-3.1-8b"))
-            assert_true(c.rope == PL_ROPE_LLAMA3 && c.rope_factor == 8 &&
-                        c.rope_original_max == 8192 && c.head_dim == 128);
+            assert_true(c.rope.kind == PL_ROPE_LLAMA3 && c.rope.factor == 8 &&
+                        c.rope.original_max == 8192 && c.head_dim == 128);
     }
 }
 
@@ -488,6 +556,7 @@ int main(void)
         cmocka_unit_test(test_config_refusals),        cmocka_unit_test(test_rope_by_hand),
         cmocka_unit_test(test_checkpoint_in_one_file), cmocka_unit_test(test_checkpoint_in_shards),
         cmocka_unit_test(test_real_checkpoints),       cmocka_unit_test(test_published_configs),
+        cmocka_unit_test(test_yarn),                   cmocka_unit_test(test_synthetic),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,57 @@
+/* board.c - the scoreboard in small. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "board.h"
+
+#include <math.h>
+
+enum { COLUMN_TAIL = 2 /* write-out, next columns */, LOOP_TAIL = 2 /* next results, loop */, STEADY = 2 };
+
+void board_init(struct board *b, const struct pl_arch *arch)
+{
+    *b = (struct board){.arch = arch};
+    for (unsigned c = 0; c < PL_OPC_COUNT; c++) {
+        const struct pl_latency l = pl_arch_latency(arch, (enum pl_op_class)c, 1);
+        b->issue[c] = l.issue_cyc;
+        b->result[c] = l.result_cyc;
+    }
+}
+
+/* What a pass has not touched stays where it is. */
+void board_repeat(struct board *b, double count, board_body *body, const void *ctx)
+{
+    struct board was = *b;
+    for (double i = 0; i < fmin(count, STEADY); i++) {
+        was = *b;
+        body(b, ctx);
+    }
+    if (count <= STEADY)
+        return;
+    const double by = b->now - was.now;
+    for (unsigned i = 1; i < PLACES; i++)
+        b->ready[i] += b->ready[i] > was.ready[i] ? by * (count - STEADY) : 0;
+    b->scalar_free += b->scalar_free > was.scalar_free ? by * (count - STEADY) : 0;
+    b->matrix_free += b->matrix_free > was.matrix_free ? by * (count - STEADY) : 0;
+    b->now += by * (count - STEADY);
+}
+
+void board_columns(struct board *b, double columns, double tiles, double insns, bool pairs, unsigned in)
+{
+    if (columns <= 0)
+        return;
+    const double blen = b->issue[PL_OPC_MM], array = tiles * blen;
+    const double first = board_later(board_later(b->now, b->matrix_free), b->ready[in]);
+    const double plain = board_later(array, insns), tail = board_later(array, insns + LOOP_TAIL), pace = pairs ? (plain + tail) / 2 : tail;
+    const double step = board_later(blen, (insns - COLUMN_TAIL) / tiles);
+    const double last = first + (columns - 1) * pace + (tiles - 1) * step;
+    b->now = last + 1 + COLUMN_TAIL + LOOP_TAIL;
+    b->matrix_free = last + blen;
+    b->ready[P_MM] = last + b->result[PL_OPC_MM] + b->result[PL_OPC_MM_WO];
+}
+
+double board_load(struct board *b, double ask, double bytes)
+{
+    if (bytes <= 0)
+        return ask;
+    b->bus_free = board_later(b->bus_free, ask) + ceil(bytes / b->arch->hbm_bandwidth);
+    return b->bus_free + b->arch->hbm_latency;
+}
