@@ -91,6 +91,8 @@ struct pl_dse_search {
     uint64_t seed;
     size_t initial;    /* BO, TPE: quasi-random trials at the start; 0: 2 (parameters + 1) */
     size_t population; /* NSGA2; 0: 20 */
+    size_t n_fixed;    /* 0; else the points of the trials are given, best first, whatever the sampler */
+    const double (*fixed)[PL_DSE_PARAMS];
 };
 struct pl_dse_sampler;
 void pl_dse_sampler_new(const struct pl_dse_search *search, struct pl_dse_sampler **out);

@@ -23,4 +23,6 @@ void *dse_alloc(size_t count, size_t size); /* zeroed; out of memory aborts: met
 size_t dse_front_below(const double *y, size_t n, size_t m, const double *ref, double *out);
 /* z = (y - mean) / scale; scale 1 for a constant. */
 void dse_standardise(const double *y, size_t n, double *z, double *mean, double *scale);
+/* why_not of a study; ctx: its struct pl_dse_spec. */
+const char *dse_spec_why_not(void *ctx, const double *x);
 #endif

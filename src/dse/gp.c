@@ -103,7 +103,7 @@ static double priors(const struct fit *f, const struct pl_gp_theta *t, double *g
     for (size_t q = 0; q < f->c; q++)
         sum += prior(t->log_theta[q], -5, 2, &g[f->d + q]);
     sum += prior(t->log_signal, 0, 1.5, &g[f->d + f->c]);
-    return sum + prior(t->log_noise, -12, 3, &g[f->d + f->c + 1]);
+    return sum + prior(t->log_noise, -14, 1, &g[f->d + f->c + 1]);
 }
 
 /* After dpotri k holds the inverse: d/dt = 1/2 tr((K^-1 - a a^T) dK/dt). */
@@ -200,7 +200,7 @@ enum pl_status pl_gp_fit(const struct pl_gp_data *data, const double *y, unsigne
     for (unsigned s = 0; s < starts; s++) {
         const double mean = sqrt(2.0) + 0.5 * log((double)f.d);
         for (size_t i = 0; i < n; i++)
-            v[i] = i < f.d ? (s ? fmin(mean - 1.5 + pl_rng_normal(r), hi[i]) : -0.7) : i + 1 == n ? -12 : i + 2 == n ? 0 : -5;
+            v[i] = i < f.d ? (s ? fmin(mean - 1.5 + pl_rng_normal(r), hi[i]) : -0.7) : i + 1 == n ? -14 : i + 2 == n ? 0 : -5;
         const double at = pl_dse_minimise(fit_at, &f, n, lo, hi, 60, v);
         if (at < best) {
             best = at;

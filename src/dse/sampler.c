@@ -119,6 +119,12 @@ static enum pl_status propose(struct pl_dse_sampler *s, const struct history *h,
 {
     const bool modelled = s->of.sampler == PL_DSE_BO || s->of.sampler == PL_DSE_TPE;
     struct pl_rng r;
+    if (s->of.n_fixed) {
+        *exhausted = number >= s->of.n_fixed;
+        if (!*exhausted)
+            memcpy(x, s->of.fixed[number], s->of.space->n * sizeof *x);
+        return PL_OK;
+    }
     if (s->of.sampler == PL_DSE_EXHAUSTIVE) {
         if (!s->size)
             return pl_fail(d, PL_ERANGE, "sampler exhaustive needs a space without real parameters");

@@ -356,7 +356,7 @@ TEST(gp_objective_equals_long_double)
             value[i] += 0.5 * pow(k->t.log_scale[q] - mean, 2) / 3;
         for (int q = 0; q < GC; q++)
             value[i] += 0.5 * pow((k->t.log_theta[q] + 5) / 2, 2);
-        value[i] += 0.5 * pow(k->t.log_signal / 1.5, 2) + 0.5 * pow((k->t.log_noise + 12) / 3, 2);
+        value[i] += 0.5 * pow(k->t.log_signal / 1.5, 2) + 0.5 * pow(k->t.log_noise + 14, 2);
         near(pl_gp_objective(&k->data, k->y, &k->t, NULL), (double)value[i], 1e-9 * fabs((double)value[i]));
     }
 }
