@@ -39,7 +39,11 @@ struct pl_dse_spec {
     const char *model; /* for shapes: folder, config.json, or NULL: the example */
     uint64_t prompt, output, sequences;
     const char *accuracy_model, *accuracy_text;
+    const char *accuracy_machine; /* whose sizes accuracies are measured on: they hardly matter, and a small one is faster */
     uint64_t accuracy_limit;
+    /* Set by who evaluates: NULL, or why this machine cannot be evaluated, a text that stays. A NULL function: all can. */
+    const char *(*cannot)(void *ctx, const struct pl_arch *arch);
+    void *cannot_ctx;
     char reasons[PL_DSE_REASONS][160]; /* machine rules met so far */
     size_t n_reason;
 };
@@ -87,5 +91,7 @@ enum pl_status pl_study_read(struct pl_study *s, struct pl_arena *a, struct pl_s
                              struct pl_diag *d);
 /* Costly figures by key, shared by all that work on the study. *found false: not there. */
 enum pl_status pl_study_cache_get(struct pl_study *s, const char *key, bool *found, double *value, struct pl_diag *d);
+/* Take over the figures another study has. */
+enum pl_status pl_study_cache_import(struct pl_study *s, const char *other, struct pl_diag *d);
 enum pl_status pl_study_cache_put(struct pl_study *s, const char *key, double value, struct pl_diag *d);
 #endif

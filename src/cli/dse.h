@@ -31,10 +31,11 @@ struct dse_eval {
     struct pl_dse_spec *spec;
     struct pl_study *study; /* for its cache; NULL: none */
     struct job shapes, accuracy;
+    struct pl_model_config config; /* of the model whose time counts */
     struct texts texts;
-    bool has_accuracy, want[DSE_METRICS];
+    bool keeps_nothing, want[DSE_METRICS]; /* keeps_nothing: the study is only read */
     struct { /* accuracies by formats, of this process */
-        char key[256];
+        char key[384];
         double perplexity, kl;
     } known[256];
     size_t n_known;

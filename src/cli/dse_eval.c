@@ -33,24 +33,59 @@ static void note_wanted(struct dse_eval *e)
     }
 }
 
+/* A model by name, a config.json, a folder, or an example. Names have no checkpoint: closed form only. */
+static enum pl_status load_shapes(struct dse_eval *e, struct pl_diag *d)
+{
+    const struct pl_dse_spec *spec = e->spec;
+    if (spec->model && pl_perf_known(spec->model, &e->config)) {
+        if (spec->fidelity == PL_DSE_ANALYTIC)
+            return PL_OK;
+        return pl_fail(d, PL_EUSAGE, "study %s: the timing plane needs the config.json of %s", spec->name, spec->model);
+    }
+    const enum pl_status s = job_config(&e->shapes, spec->model);
+    if (s != PL_OK) {
+        *d = e->shapes.d;
+        return s;
+    }
+    e->config = e->shapes.ck->config;
+    return PL_OK;
+}
+
+/* Why a machine that keeps to its own rules cannot run the study's model. */
+static const char *cannot(void *ctx, const struct pl_arch *arch)
+{
+    const struct dse_eval *e = ctx;
+    const struct pl_perf_store store = pl_perf_store_of(arch, true);
+    const struct pl_perf_split one = {1, 1, 1, 1, 1};
+    const uint64_t tokens = e->spec->prompt + e->spec->output;
+    struct pl_plan plan;
+    struct pl_map_rows rows;
+    if (pl_perf_check_fit(&e->config, &store, &one, (double)arch->hbm_bytes, (double)e->spec->sequences, (double)tokens, NULL) != PL_OK)
+        return "the model fits the HBM";
+    if (pl_map_plan(arch, &e->config, NULL, NULL, NULL, &plan, NULL) != PL_OK)
+        return "Matrix SRAM holds two sets of operands";
+    return pl_map_fit_rows(arch, &e->config, &plan, 64, &rows, NULL) != PL_OK ? "a token's rows fit Vector SRAM" : NULL;
+}
+
 enum pl_status dse_eval_init(struct dse_eval *e, struct pl_dse_spec *spec, struct pl_study *study, struct pl_diag *d)
 {
     *e = (struct dse_eval){.spec = spec, .study = study};
     note_wanted(e);
     job_init(&e->shapes);
     job_init(&e->accuracy);
-    e->shapes.arch = e->accuracy.arch = spec->base;
+    e->shapes.arch = spec->base;
     if (wants_accuracy(e) && !spec->accuracy_text)
         return pl_fail(d, PL_EUSAGE, "study %s: perplexity and kl need accuracy_text", spec->name);
-    enum pl_status s = job_config(&e->shapes, spec->model);
-    if (s != PL_OK) {
-        *d = e->shapes.d;
-        return s;
-    }
+    PL_TRY(load_shapes(e, d));
+    spec->cannot = cannot;
+    spec->cannot_ctx = e;
     if (!wants_accuracy(e))
         return PL_OK;
     e->texts = (struct texts){.file = spec->accuracy_text, .limit = spec->accuracy_limit, .j = &e->accuracy};
-    s = job_model(&e->accuracy, spec->accuracy_model);
+    e->accuracy.machine = spec->accuracy_machine;
+    enum pl_status s = job_machine(&e->accuracy);
+    if (s == PL_OK)
+        s = job_model(&e->accuracy, spec->accuracy_model);
     if (s == PL_OK)
         s = texts_read(&e->accuracy, &e->texts);
     if (s != PL_OK)
@@ -69,7 +104,7 @@ void dse_eval_fini(struct dse_eval *e)
 /* ---- accuracy ---- */
 static enum pl_status measure_accuracy(struct dse_eval *e, const struct pl_arch *formats, double *perplexity, double *kl, struct pl_diag *d)
 {
-    struct pl_arch arch = e->spec->base; /* its sizes: the figure depends on the formats alone, and is kept by them */
+    struct pl_arch arch = e->accuracy.arch; /* its sizes, not the point's: the figure is kept by formats */
     struct pl_nn *nn = NULL, *ref = NULL;
     struct pl_plan plan;
     struct pl_nn_eval sum = {0};
@@ -94,20 +129,22 @@ static enum pl_status measure_accuracy(struct dse_eval *e, const struct pl_arch 
     return s;
 }
 
-static void accuracy_key(const struct dse_eval *e, const struct pl_arch *a, char out[256])
+static void accuracy_key(const struct dse_eval *e, const struct pl_arch *a, char out[384])
 {
     char w[48], ac[48], kv[48], v[48];
     pl_format_name(&a->weight_format, w);
     pl_format_name(&a->act_format, ac);
     pl_format_name(&a->kv_format, kv);
     pl_format_name(&a->vector_format, v);
-    snprintf(out, 256, "%.60s %llu %s %s %s %s", strrchr(e->accuracy.model, '/') ? strrchr(e->accuracy.model, '/') : e->accuracy.model,
-             (unsigned long long)e->spec->accuracy_limit, w, ac, kv, v);
+    const char *model = strrchr(e->accuracy.model, '/'), *text = strrchr(e->texts.file, '/');
+    snprintf(out, 384, "%.40s %.40s %llu mlen %u blen %u: %s %s %s %s", model ? model + 1 : e->accuracy.model,
+             text ? text + 1 : e->texts.file, (unsigned long long)e->spec->accuracy_limit, e->accuracy.arch.mlen, e->accuracy.arch.blen, w, ac, kv,
+             v);
 }
 
 static enum pl_status cached(struct dse_eval *e, const char *key, const char *what, bool *found, double *v, struct pl_diag *d)
 {
-    char full[300];
+    char full[420];
     snprintf(full, sizeof full, "%s %s", what, key);
     *found = false;
     return e->study ? pl_study_cache_get(e->study, full, found, v, d) : PL_OK;
@@ -115,14 +152,14 @@ static enum pl_status cached(struct dse_eval *e, const char *key, const char *wh
 
 static enum pl_status keep(struct dse_eval *e, const char *key, const char *what, double v, struct pl_diag *d)
 {
-    char full[300];
+    char full[420];
     snprintf(full, sizeof full, "%s %s", what, key);
-    return e->study ? pl_study_cache_put(e->study, full, v, d) : PL_OK;
+    return e->study && !e->keeps_nothing ? pl_study_cache_put(e->study, full, v, d) : PL_OK;
 }
 
 static enum pl_status accuracy(struct dse_eval *e, const struct pl_arch *arch, double *value, struct pl_diag *d)
 {
-    char key[256];
+    char key[384];
     bool found = false, both = false;
     double p = 0, kl = 0;
     accuracy_key(e, arch, key);
@@ -165,7 +202,7 @@ static enum pl_status closed_form(struct dse_eval *e, const struct pl_arch *arch
     struct pl_perf_time t;
     struct pl_perf_events ev;
     struct pl_perf_energy en;
-    PL_TRY(pl_perf_eval(arch, &e->shapes.ck->config, &job, &t, d));
+    PL_TRY(pl_perf_eval(arch, &e->config, &job, &t, d));
     put_times(e, value, t.ttft_s, t.step_s);
     value[DSE_tps] = t.tps;
     value[DSE_hbm_gb] = t.hbm_bytes / 1e9;
@@ -223,16 +260,14 @@ static enum pl_status simulate(struct dse_eval *e, const struct pl_arch *arch, d
     return st;
 }
 
-/* Weights and KV cache against the HBM of the machine. */
-static enum pl_status memory(struct dse_eval *e, const struct pl_arch *arch, double *value, struct pl_diag *d)
+static void memory(const struct dse_eval *e, const struct pl_arch *arch, double *value)
 {
     const struct pl_perf_store store = pl_perf_store_of(arch, true);
     const struct pl_perf_split one = {1, 1, 1, 1, 1};
     struct pl_perf_footprint f;
     const double tokens = (double)(e->spec->prompt + e->spec->output);
-    pl_perf_footprint(&e->shapes.ck->config, &store, &one, (double)e->spec->sequences, tokens, &f);
+    pl_perf_footprint(&e->config, &store, &one, (double)e->spec->sequences, tokens, &f);
     value[DSE_memory_gb] = f.total / 1e9;
-    return pl_perf_check_fit(&e->shapes.ck->config, &store, &one, (double)arch->hbm_bytes, (double)e->spec->sequences, tokens, d);
 }
 
 enum pl_status dse_eval_point(struct dse_eval *e, enum pl_dse_fidelity fidelity, const double *x, double *value, struct pl_diag *d)
@@ -242,11 +277,15 @@ enum pl_status dse_eval_point(struct dse_eval *e, enum pl_dse_fidelity fidelity,
     for (size_t k = 0; k < DSE_METRICS; k++)
         value[k] = NAN;
     pl_dse_spec_arch(e->spec, x, &arch);
-    PL_TRY(memory(e, &arch, value, d));
+    memory(e, &arch, value);
     PL_TRY(fidelity == PL_DSE_ANALYTIC ? closed_form(e, &arch, value, d) : simulate(e, &arch, value, d));
     pl_perf_area(&arch, PL_PERF_SYNTHESIS, &area);
     value[DSE_area_mm2] = area.total / 1e6;
-    return wants_accuracy(e) ? accuracy(e, &arch, value, d) : PL_OK;
+    enum pl_status s = PL_OK;
+#pragma omp critical(dse_accuracy)
+    if (wants_accuracy(e)) /* a sweep evaluates on many threads */
+        s = accuracy(e, &arch, value, d);
+    return s;
 }
 
 static size_t metric_of(const char *name)

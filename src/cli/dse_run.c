@@ -120,7 +120,7 @@ static void summary(struct dse *s)
 }
 
 struct overrides {
-    const char *sampler, *output;
+    const char *sampler, *output, *cache_from;
     uint64_t seed, trials, batch;
     bool has_seed;
 };
@@ -154,6 +154,8 @@ static enum pl_status run(struct dse *s, const char *file, const struct override
     if (launched && rank)
         return PL_OK;
     PL_TRY(pl_study_start(s->path, s->spec.name, s->spec.text, &s->study, &s->d));
+    if (o->cache_from)
+        PL_TRY(pl_study_cache_import(s->study, o->cache_from, &s->d));
     PL_TRY(dse_eval_init(&s->eval, &s->spec, s->study, &s->d));
     if (s->spec.fidelity == PL_DSE_SCREEN)
         PL_TRY(dse_screen(&s->eval, &s->arena, &s->d));
@@ -176,6 +178,7 @@ int dse_run(const struct verb *v, int argc, char **argv)
         {"seed", OPT_U64, &o.seed, "N", "instead of the file's"},
         {"trials", OPT_U64, &o.trials, "N", "instead of the file's; more make a finished study go on"},
         {"batch", OPT_U64, &o.batch, "N", "trials under way at once; instead of the file's"},
+        {"cache-from", OPT_TEXT, &o.cache_from, "FILE.db", "take over the accuracies another study has measured"},
         {"delay-us", OPT_U64, &s.delay_us, "N", "wait so long in each evaluation: to measure what the rest costs"},
         {"quiet", OPT_FLAG, &s.quiet, NULL, "no progress, no summary"},
         {"json", OPT_FLAG, &s.json, NULL, "summary as one JSON object on stdout"},
@@ -225,11 +228,14 @@ static void sweep_part(struct dse *s, uint64_t first, uint64_t stride, uint64_t 
     }
 }
 
-static enum pl_status sweep(struct dse *s, const char *file, uint64_t points, uint64_t show)
+static enum pl_status sweep(struct dse *s, const char *file, const char *cache_from, uint64_t points, uint64_t show)
 {
     enum { PARTS = 64 };
     PL_TRY(load_spec(s, file));
-    PL_TRY(dse_eval_init(&s->eval, &s->spec, NULL, &s->d));
+    if (cache_from)
+        PL_TRY(pl_study_open_read(cache_from, &s->study, &s->d));
+    PL_TRY(dse_eval_init(&s->eval, &s->spec, s->study, &s->d));
+    s->eval.keeps_nothing = true;
     const uint64_t size = pl_dse_space_size(&s->spec.space), start = pl_clock_ns();
     const size_t m = s->spec.search.m, np = s->spec.space.n, each = (size_t)((points + PARTS - 1) / PARTS);
     struct swept part[PARTS];
@@ -279,9 +285,11 @@ int dse_sweep(const struct verb *v, int argc, char **argv)
 {
     struct dse s = {0};
     uint64_t points = 1000000, show = 20;
+    const char *cache_from = NULL;
     pl_arena_init(&s.arena);
     const struct opt opts[] = {
         {"points", OPT_U64, &points, "N", "most points evaluated, spread over the space (default 1000000)"},
+        {"cache-from", OPT_TEXT, &cache_from, "FILE.db", "accuracies a study has measured"},
         {"show", OPT_U64, &show, "N", "Pareto points printed (default 20)"},
     };
     const char *pos[1] = {NULL};
@@ -290,7 +298,7 @@ int dse_sweep(const struct verb *v, int argc, char **argv)
     if (rc < 0 && (!n_pos || !points))
         rc = cli_usage(v, n_pos ? "--points must not be 0" : "STUDY.yaml is missing");
     if (rc < 0) {
-        const enum pl_status st = sweep(&s, pos[0], points, show);
+        const enum pl_status st = sweep(&s, pos[0], cache_from, points, show);
         rc = st == PL_OK ? 0 : cli_fail(st, &s.d);
     }
     dse_fini(&s);

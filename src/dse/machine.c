@@ -64,5 +64,7 @@ const char *dse_spec_why_not(void *ctx, const double *x)
     for (size_t i = 0; i < s->n_rule; i++)
         if (!pl_dse_expr_holds(s->rule[i], &arch))
             return s->rule_text[i];
-    return pl_arch_check(&arch, &why) == PL_OK ? NULL : machine_reason(s, why.text);
+    if (pl_arch_check(&arch, &why) != PL_OK)
+        return machine_reason(s, why.text);
+    return s->cannot ? s->cannot(s->cannot_ctx, &arch) : NULL;
 }

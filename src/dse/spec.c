@@ -336,7 +336,8 @@ static enum pl_status read_settings(struct reader *r, const struct pl_yaml *y, b
                    {"accuracy_limit", &s->accuracy_limit, 1}};
     const struct {
         const char *key, **out;
-    } texts[] = {{"study", &s->name}, {"model", &s->model}, {"accuracy_model", &s->accuracy_model}, {"accuracy_text", &s->accuracy_text}};
+    } texts[] = {{"study", &s->name}, {"model", &s->model}, {"accuracy_model", &s->accuracy_model}, {"accuracy_text", &s->accuracy_text},
+                 {"accuracy_machine", &s->accuracy_machine}};
     *known = true;
     for (size_t i = 0; i < PL_COUNT(numbers); i++)
         if (!strcmp(y->key, numbers[i].key)) {
@@ -359,7 +360,7 @@ static enum pl_status read_key(struct reader *r, const struct pl_yaml *y)
 {
     static const char *const keys[] = {"study", "machine", "model", "space", "rules", "objectives", "caps", "sampler", "initial",
                                        "population", "seed", "trials", "batch", "fidelity", "screen", "prompt", "output", "sequences",
-                                       "accuracy_model", "accuracy_text", "accuracy_limit"};
+                                       "accuracy_model", "accuracy_text", "accuracy_machine", "accuracy_limit"};
     bool known;
     if (!strcmp(y->key, "machine"))
         return PL_OK; /* read before the rest */
@@ -385,7 +386,7 @@ enum pl_status pl_dse_spec_parse(struct pl_arena *a, const struct pl_source *src
     struct reader r = {a, src, metrics, out, d};
     struct pl_yaml *doc;
     *out = (struct pl_dse_spec){.name = "study", .trials = 50, .batch = 1, .screen = 64, .prompt = 1024, .output = 256, .sequences = 1,
-                                .accuracy_limit = 4};
+                                .accuracy_limit = 4, .accuracy_machine = "small"};
     out->text = pl_arena_strndup(a, src->text, src->len);
     PL_TRY(pl_yaml_parse(a, src, &doc, d));
     if (doc->kind != PL_YAML_MAP)

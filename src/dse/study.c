@@ -439,3 +439,15 @@ enum pl_status pl_study_cache_put(struct pl_study *s, const char *key, double va
     sqlite3_bind_double(q, 2, value);
     return finish(s, q, d);
 }
+
+enum pl_status pl_study_cache_import(struct pl_study *s, const char *other, struct pl_diag *d)
+{
+    sqlite3_stmt *q;
+    if (!pl_file_exists(other))
+        return pl_fail(d, PL_EIO, "study %s: no such file", other);
+    PL_TRY(prepare(s, "ATTACH ? AS other", &q, d));
+    sqlite3_bind_text(q, 1, other, -1, SQLITE_STATIC);
+    PL_TRY(finish(s, q, d));
+    PL_TRY(run_sql(s, "INSERT OR IGNORE INTO main.cache SELECT key, value FROM other.cache", d));
+    return run_sql(s, "DETACH other", d);
+}
