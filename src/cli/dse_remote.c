@@ -21,12 +21,14 @@
 
 #include "dse.h"
 
-enum { MOST_WORKERS = 1024, MOST_TRIES = 3, LINE = 16384 };
+/* AHEAD: trials a worker holds, so that the next is there when one is done. */
+enum { MOST_WORKERS = 1024, MOST_TRIES = 3, LINE = 16384, AHEAD = 2 };
 
 struct worker {
     int fd;
-    bool greeted, busy;
-    struct pl_dse_trial trial;
+    bool greeted;
+    struct pl_dse_trial trial[AHEAD]; /* in the order it works on them */
+    unsigned held;
     struct pl_buf in;
 };
 struct lead {
@@ -36,10 +38,13 @@ struct lead {
     const char *file;
     struct worker w[MOST_WORKERS];
     size_t n;
-    struct pl_dse_trial again[MOST_WORKERS]; /* their workers died */
+    struct pl_dse_trial again[AHEAD * MOST_WORKERS]; /* their workers died */
     size_t n_again;
     unsigned tries[MOST_WORKERS]; /* by trial number modulo; reset when told */
     bool done;
+    double busy_s;              /* in evaluations of workers */
+    uint64_t first_ns, last_ns; /* first trial handed out, last result */
+    size_t told, most;          /* results; workers at once */
 };
 
 bool dse_launched(unsigned *rank, unsigned *size)
@@ -64,6 +69,15 @@ static const char *job_name(void)
         if (getenv(names[i]))
             return getenv(names[i]);
     return "job";
+}
+
+/* A longer evaluation: measurements of what the rest costs. */
+static void pause_us(uint64_t us, double *seconds)
+{
+    const struct timespec t = {(time_t)(us / 1000000), (long)(us % 1000000) * 1000};
+    const uint64_t start = pl_clock_ns();
+    nanosleep(&t, NULL);
+    *seconds += (double)(pl_clock_ns() - start) * 1e-9;
 }
 
 static void pause_ms(long ms)
@@ -154,8 +168,9 @@ static bool give(struct lead *l, struct worker *w, const struct pl_dse_trial *t)
     for (size_t k = 0; k < l->s->spec.space.n; k++)
         pl_buf_printf(&b, " %.17g", t->x[k]);
     pl_buf_puts(&b, "\n");
-    w->trial = *t;
-    w->busy = true;
+    w->trial[w->held++] = *t;
+    l->first_ns = l->first_ns ? l->first_ns : pl_clock_ns();
+    l->most = l->n > l->most ? l->n : l->most;
     const bool sent = send_text(w->fd, b.data, b.len);
     pl_buf_fini(&b);
     return sent;
@@ -164,39 +179,45 @@ static bool give(struct lead *l, struct worker *w, const struct pl_dse_trial *t)
 /* "R number state seconds y... slack...\tmetrics\treason" */
 static enum pl_status take_result(struct lead *l, struct worker *w, char *line)
 {
+    struct pl_dse_trial t = w->trial[0];
     char *p = line + 1, *metrics = strchr(line, '\t'), *reason = metrics ? strchr(metrics + 1, '\t') : NULL;
-    if (!w->busy || !reason)
+    if (!w->held || !reason || strtoull(p, &p, 10) != t.number)
         return pl_fail(&l->s->d, PL_EPARSE, "a worker sent \"%.60s\"", line);
     *metrics++ = 0;
     *reason++ = 0;
-    (void)strtoull(p, &p, 10);
-    w->trial.state = (enum pl_dse_state)strtol(p, &p, 10);
+    t.state = (enum pl_dse_state)strtol(p, &p, 10);
     const double seconds = strtod(p, &p);
     for (size_t k = 0; k < l->s->spec.search.m; k++)
-        w->trial.y[k] = strtod(p, &p);
+        t.y[k] = strtod(p, &p);
     for (size_t k = 0; k < l->s->spec.search.n_cap; k++)
-        w->trial.slack[k] = strtod(p, &p);
-    w->busy = false;
-    return pl_study_tell(l->s->study, &w->trial, metrics, *reason ? reason : NULL, seconds, &l->s->d);
+        t.slack[k] = strtod(p, &p);
+    memmove(w->trial, w->trial + 1, (AHEAD - 1) * sizeof t);
+    w->held--;
+    l->tries[t.number % MOST_WORKERS] = 0;
+    l->busy_s += seconds;
+    l->last_ns = pl_clock_ns();
+    l->told++;
+    return pl_study_tell(l->s->study, &t, metrics, *reason ? reason : NULL, seconds, &l->s->d);
 }
 
-/* The worker is gone; its trial waits for another, unless it killed too many. */
+/* The worker is gone; its trials wait for another. The one it was at is given up when it has seen too many workers die. */
 static enum pl_status lose(struct lead *l, size_t i)
 {
     struct worker *w = &l->w[i];
     enum pl_status st = PL_OK;
     close(w->fd);
     pl_buf_fini(&w->in);
-    if (w->busy) {
-        unsigned *tries = &l->tries[w->trial.number % MOST_WORKERS];
+    for (unsigned k = 0; k < w->held && st == PL_OK; k++) {
+        struct pl_dse_trial *t = &w->trial[k];
+        unsigned *tries = &l->tries[t->number % MOST_WORKERS];
         if (!l->s->quiet)
-            fprintf(stderr, "plena dse: a worker died; trial %llu goes to another\n", (unsigned long long)w->trial.number);
-        if (++*tries >= MOST_TRIES) {
-            w->trial.state = PL_DSE_FAILED;
+            fprintf(stderr, "plena dse: a worker died; trial %llu goes to another\n", (unsigned long long)t->number);
+        if (!k && ++*tries >= MOST_TRIES) {
+            t->state = PL_DSE_FAILED;
             *tries = 0;
-            st = pl_study_tell(l->s->study, &w->trial, NULL, "three workers died on it", 0, &l->s->d);
+            st = pl_study_tell(l->s->study, t, NULL, "three workers died on it", 0, &l->s->d);
         } else {
-            l->again[l->n_again++] = w->trial;
+            l->again[l->n_again++] = *t;
         }
     }
     *w = l->w[--l->n];
@@ -216,7 +237,6 @@ static enum pl_status hear(struct lead *l, size_t i, bool *gone)
             w->greeted = text[0] == 'H' && !strcmp(text + 2, l->key);
             *gone = !w->greeted;
         } else if (text[0] == 'R') {
-            l->tries[w->trial.number % MOST_WORKERS] = 0;
             st = take_result(l, w, text);
         }
     }
@@ -238,13 +258,13 @@ static void welcome(struct lead *l)
     pl_buf_init(&l->w[l->n++].in);
 }
 
-/* Every idle worker gets a trial, as long as there are some. */
-static enum pl_status hand_out(struct lead *l)
+/* Every worker that holds fewer than `depth` gets a trial, as long as there are some. */
+static enum pl_status hand_out(struct lead *l, unsigned depth)
 {
     for (size_t i = 0; i < l->n; i++) {
         struct pl_dse_trial t;
         enum pl_study_next next = PL_STUDY_TRIAL;
-        if (l->w[i].busy || !l->w[i].greeted)
+        if (l->w[i].held >= depth || !l->w[i].greeted)
             continue;
         if (l->n_again)
             t = l->again[--l->n_again];
@@ -311,8 +331,8 @@ static enum pl_status lead_loop(struct lead *l)
     while (st == PL_OK && !l->done) {
         st = listen_once(l, 20);
         met |= l->n > 0;
-        if (st == PL_OK)
-            st = hand_out(l);
+        for (unsigned depth = 1; depth <= AHEAD && st == PL_OK && !l->done; depth++)
+            st = hand_out(l, depth);
         if (st == PL_OK && !l->n && !l->done && (met || pl_clock_ns() - start > UINT64_C(10000000000)))
             st = do_own(l);
         dse_progress(l->s, &p);
@@ -340,6 +360,10 @@ enum pl_status dse_lead(struct dse *s)
     if (l->listener >= 0)
         close(l->listener);
     (void)unlink(l->file);
+    const double wall = (double)(l->last_ns - l->first_ns) * 1e-9;
+    if (st == PL_OK && l->told && wall > 0 && !s->quiet)
+        fprintf(stderr, "plena dse: %zu workers, %zu trials in %.3f s: %.1f %% of the workers' time in evaluations\n", l->most, l->told, wall,
+                100 * l->busy_s / ((double)l->most * wall));
     free(l);
     return st;
 }
@@ -387,7 +411,7 @@ static bool answer(struct dse *s, int fd, const char *line)
         t.x[k] = strtod(p, &p);
     dse_eval_trial(&s->eval, &t, &metrics, reason, &seconds);
     if (s->delay_us)
-        pause_ms((long)(s->delay_us / 1000));
+        pause_us(s->delay_us, &seconds);
     for (char *c = reason; *c; c++)
         if (*c == '\n' || *c == '\t')
             *c = ' ';
