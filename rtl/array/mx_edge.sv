@@ -8,7 +8,7 @@ module mx_edge #(
     parameter int Man = 4,    // MXFP, plain: fraction bits; MXINT: Bits = Man
     parameter int Special = 2, // 0: IEEE kind, 1: OCP E4M3, 2: every code a number
     parameter int Bits = (Kind == 0) ? Man : 1 + Exp + Man,
-    parameter bit Own = 1'b0, // each element has its own exponent
+    parameter int Own = 0, // each element has its own exponent
     parameter int W = 8,      // bits of v
     parameter int Ew = 11
 ) (
@@ -39,7 +39,7 @@ module mx_edge #(
         end else begin : gen_no_man
             assign sig = bad ? '0 : W'(field != '0);
         end
-        if (Own) begin : gen_own
+        if (Own != 0) begin : gen_own
             logic signed [Ew-1:0] base;
             assign base = (Kind == 2) ? Ew'(127) : Ew'({1'b0, scale_i});
             assign v_o  = sign ? -$signed(sig) : $signed(sig);

@@ -11,8 +11,8 @@ rm -rf "$dir"
 mkdir -p "$dir"
 set -- $(for p in $params; do printf -- '-G%s ' "$p"; done) "$@"
 # UNUSEDSIGNAL: parameterised blocks leave bits of chains and edges unused.
-verilator --cc -O3 --x-assign fast --x-initial fast -Wall -Wno-UNUSEDSIGNAL --top-module "$top" --prefix "V$name" --Mdir "$dir" "$@"
-make -s -C "$dir" -f "V$name.mk" OPT_FAST=-O2 "V${name}__ALL.a" verilated.o verilated_threads.o >/dev/null
+verilator --cc -O3 --x-assign fast --x-initial fast -Wall -Wno-UNUSEDSIGNAL ${VERILATE:-} --top-module "$top" --prefix "V$name" --Mdir "$dir" "$@"
+make -s -C "$dir" -f "V$name.mk" OPT_FAST=${VERILATE_OPT:--O2} "V${name}__ALL.a" verilated.o verilated_threads.o >/dev/null
 
 ports() { # type, name, expression of each port
     grep -oE 'VL_(IN|OUT)(8|16|64|W)?\(&[A-Za-z0-9_]+,[0-9,]+\)' "$dir/V$name.h" |
