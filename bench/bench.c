@@ -12,6 +12,7 @@ const struct bench benches[] = {
     {"hbm", "HBM model: lines a second, cycles beside the reference simulators, idle latency", bench_hbm},
     {"timing", "timing plane: instructions a second, seconds for a 70B decode step, a decoder layer, a 32k prefill", bench_timing},
     {"efficiency", "array and HBM of overlapped linear layers and a decode step, against what they can do", bench_efficiency},
+    {"dse", "samplers: hypervolume after 50 evaluations on standard problems beside listed figures; a million points to a Pareto set", bench_dse},
     {"perf", "design points a second in closed form: prefill and decode of LLaMA-3.3-70B, 90k + 8k tokens", bench_perf},
     {"fidelity", "cycles in closed form beside the timing plane, per operator and total, 44 cases; half a minute", bench_fidelity},
     {"roofline", "shards of LLaMA-3.1-8B and 3.3-70B on machine paper: cycles of operators and passes against what bounds them", bench_roofline},

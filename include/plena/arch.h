@@ -43,6 +43,15 @@ void pl_arch_print(const struct pl_arch *arch, struct pl_buf *out);
 /* Every parameter in the order of arch.def, its value as text. */
 void pl_arch_each(const struct pl_arch *arch,
                   void (*visit)(void *ctx, const char *section, const char *name, const char *value, bool number), void *ctx);
+/* What a parameter is; NONE: there is no such parameter. */
+enum pl_arch_kind { PL_ARCH_NONE, PL_ARCH_NUMBER, PL_ARCH_FORMAT, PL_ARCH_CHOICE };
+enum pl_arch_kind pl_arch_kind(const char *name);
+/* The name nearest to `name` among all parameters, or NULL. */
+const char *pl_arch_nearest(const char *name);
+/* Value of a number, or bits of an element of a format (0: none); false for the rest. */
+bool pl_arch_number(const struct pl_arch *arch, const char *name, double *out);
+/* The format parameter `name`, or NULL. */
+const struct pl_format *pl_arch_format(const struct pl_arch *arch, const char *name);
 /* Help text: one line per parameter with type, unit, default, range, source, meaning. */
 void pl_arch_help(struct pl_buf *out);
 /* Names of the shipped machines; index from 0, NULL at the end. */

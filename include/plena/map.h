@@ -49,6 +49,8 @@ struct pl_map_rows {
     struct pl_map_tensor score, pv, part, tmp;              /* one chunk each; tmp is a single row */
     struct pl_map_tensor gain[2];                           /* single rows: of the norms before attention and MLP */
     struct pl_map_tensor bias, head_gain[2], sinks;         /* single rows: a bias; gains of the norms of q and k; sinks of the heads */
+    struct pl_map_tensor qa, qr, stage, rank_gain[2];       /* MLA: queries' low rank, their rotated parts, a head of o; gains of
+                                                               the norms of qa and of the latent. att_q and o have H rows a token */
     struct pl_map_tensor rope[4];                           /* cos_q, sin_q, cos_k, sin_k */
     uint64_t elements;                                      /* Vector SRAM in use */
     uint32_t fp_words;                                      /* FP SRAM in use */
@@ -69,11 +71,12 @@ enum pl_status pl_map_fit_rows(const struct pl_arch *arch, const struct pl_model
 struct pl_map_heads {
     uint32_t per_group;   /* kv heads of a group: max(1, MLEN / head_slot) */
     uint32_t spans;       /* tiles a head spans along its lanes: max(1, head_slot / MLEN) */
+    uint32_t tiles;       /* of K and V in a KV tile; of MLA one row is both */
     uint32_t groups;      /* ceil(K / per_group) */
     uint32_t token_tiles; /* tiles along the tokens of one KV tile: PITCH / MLEN */
 };
 struct pl_map_heads pl_map_heads(const struct pl_model_config *model, const struct pl_plan *plan);
 
 /* FP SRAM: words 0.. hold constants, then the softmax state of one kv group. */
-enum { PL_FP_ZERO, PL_FP_NEG_INF, PL_FP_ONE, PL_FP_INV_E, PL_FP_EPS, PL_FP_INV_D, PL_FP_LOWEST, PL_FP_STATE = 16 };
+enum { PL_FP_ZERO, PL_FP_NEG_INF, PL_FP_ONE, PL_FP_INV_E, PL_FP_EPS, PL_FP_INV_D, PL_FP_LOWEST, PL_FP_INV_Q_RANK, PL_FP_INV_KV_RANK, PL_FP_STATE = 16 };
 #endif

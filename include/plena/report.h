@@ -51,6 +51,24 @@ struct pl_bar {
 /* A standalone SVG with a common logarithmic axis. */
 void pl_bars_svg(const char *title, const char *first, const char *second, const struct pl_bar *item, size_t n, struct pl_buf *out);
 
+/* ---- plots of points, steps and bands ---- */
+struct pl_plot_series {
+    const char *name, *colour; /* name NULL: not in the legend */
+    size_t n;
+    const double *x, *y;
+    const double *high; /* [n], with y: a band instead of a line; or NULL */
+    enum { PL_PLOT_POINTS, PL_PLOT_LINE, PL_PLOT_STEPS, PL_PLOT_BAND } kind; /* steps: y stays until the next x */
+};
+struct pl_plot {
+    const char *title, *x_label, *y_label;
+    bool log_x, log_y; /* values below 0 are left out */
+    bool bare;         /* no axes: a projection that brings its own */
+    size_t n;
+    const struct pl_plot_series *series;
+};
+/* A standalone SVG of 640 x 440. Values that are not finite are left out. */
+void pl_plot_svg(const struct pl_plot *p, struct pl_buf *out);
+
 /* ---- Chrome trace: streamed to a file, times in cycles of one clock ---- */
 struct pl_chrome;
 struct pl_chrome_arg {

@@ -258,6 +258,43 @@ enum pl_status pl_arch_set(struct pl_arch *arch, const char *assignment, struct 
     return s == PL_OK ? s : pl_fail_in(d, s, "%s.%s", p->section, p->name);
 }
 
+enum pl_arch_kind pl_arch_kind(const char *name)
+{
+    const struct param *p = find_param(NULL, name);
+    return !p ? PL_ARCH_NONE : p->type == TYPE_FORMAT ? PL_ARCH_FORMAT : p->type == TYPE_CHOICE ? PL_ARCH_CHOICE : PL_ARCH_NUMBER;
+}
+
+const char *pl_arch_nearest(const char *name)
+{
+    const char *names[PL_COUNT(params)];
+    for (size_t i = 0; i < PL_COUNT(params); i++)
+        names[i] = params[i].name;
+    return pl_nearest(name, names, PL_COUNT(params));
+}
+
+const struct pl_format *pl_arch_format(const struct pl_arch *arch, const char *name)
+{
+    const struct param *p = find_param(NULL, name);
+    return p && p->type == TYPE_FORMAT ? (const struct pl_format *)(const void *)((const char *)arch + p->offset) : NULL;
+}
+
+bool pl_arch_number(const struct pl_arch *arch, const char *name, double *out)
+{
+    const struct param *p = find_param(NULL, name);
+    const char *field = p ? (const char *)arch + p->offset : NULL;
+    if (!p || p->type == TYPE_CHOICE)
+        return false;
+    if (p->type == TYPE_FORMAT) {
+        const struct pl_format *f = pl_arch_format(arch, name);
+        *out = f->kind == PL_FORMAT_NONE ? 0 : pl_format_bits(f);
+    } else {
+        *out = p->type == TYPE_U32   ? *(const uint32_t *)(const void *)field
+               : p->type == TYPE_U64 ? (double)*(const uint64_t *)(const void *)field
+                                     : *(const double *)(const void *)field;
+    }
+    return true;
+}
+
 static enum pl_status broken(const struct pl_arch *a, struct pl_diag *d, const char *rule)
 {
     return pl_fail(d, PL_ERANGE, "machine %s: %s (mlen %u, blen %u, hlen %u, vlen %u)", a->name, rule, a->mlen, a->blen,

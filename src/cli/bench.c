@@ -16,7 +16,7 @@ static int list(void)
 int cmd_bench(const struct verb *v, int argc, char **argv)
 {
     struct job j;
-    struct bench_options b = {.reps = 3, .seed = 1};
+    struct bench_options b = {.reps = 3, .seed = 1, .seeds = 20};
     bool ls = false;
     const char *model = NULL;
     job_init(&j);
@@ -25,6 +25,7 @@ int cmd_bench(const struct verb *v, int argc, char **argv)
         {"model", OPT_TEXT, &model, "DIR", "checkpoint (default the embedded example)"},
         {"reps", OPT_U64, &b.reps, "N", "timed repetitions, the best counts (default 3)"},
         {"seed", OPT_U64, &b.seed, "N", "seed of random operands (default 1)"},
+        {"seeds", OPT_U64, &b.seeds, "N", "runs of each sampler, seeds 0..N-1 (dse; default 20)"},
         JOB_MACHINE_OPTS(&j),
     };
     const char *pos[1] = {NULL};
@@ -32,8 +33,8 @@ int cmd_bench(const struct verb *v, int argc, char **argv)
     int rc = cli_options(v, argc, argv, o, PL_COUNT(o), pos, 1, &n_pos);
     if (rc < 0 && ls)
         rc = list();
-    if (rc < 0 && (!n_pos || !b.reps))
-        rc = cli_usage(v, n_pos ? "--reps must not be 0" : "NAME is missing");
+    if (rc < 0 && (!n_pos || !b.reps || !b.seeds))
+        rc = cli_usage(v, n_pos ? "--reps and --seeds must not be 0" : "NAME is missing");
     if (rc < 0) {
         enum pl_status s = job_machine(&j);
         const struct bench *found = NULL;

@@ -118,6 +118,7 @@ struct progress {
     const char *what;
     uint64_t total, start_ns, last_ns;
     bool tty, shown;
+    char note[64]; /* shown behind, when set */
 };
 void progress_start(struct progress *p, const char *what, uint64_t total);
 void progress_at(struct progress *p, uint64_t done);
@@ -137,5 +138,6 @@ int cmd_machine(const struct verb *v, int argc, char **argv);
 int cmd_perf(const struct verb *v, int argc, char **argv);
 int cmd_compare(const struct verb *v, int argc, char **argv);
 int cmd_reproduce(const struct verb *v, int argc, char **argv);
+int cmd_dse(const struct verb *v, int argc, char **argv);
 int cmd_bench(const struct verb *v, int argc, char **argv);
 #endif

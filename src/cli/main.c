@@ -23,6 +23,7 @@ static const struct verb verbs[] = {
     {"hbm", "TRACE | --list", "an address trace through the HBM model: cycles, bandwidth, latency, what binds", cmd_hbm},
     {"info", "X", "describe a checkpoint, a safetensors file, a tokenizer, an image or a machine", cmd_info},
     {"machine", "ls | show NAME|FILE", "list the shipped machines, or print one", cmd_machine},
+    {"dse", "run | ls | show | best | export | sweep", "search machines and formats for the best trade-offs; studies that survive a kill", cmd_dse},
     {"bench", "--list | NAME", "speed of this program, one figure per line", cmd_bench},
     {"help", "[COMMAND | machine | formats]", "explain a command, the machine parameters, the number formats", cmd_help},
 };

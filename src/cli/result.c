@@ -109,8 +109,8 @@ void progress_at(struct progress *p, uint64_t done)
     const double seconds = (double)(now - p->start_ns) * 1e-9;
     const double rate = (double)done / seconds, left = rate > 0 ? (double)(p->total - done) / rate : 0;
     if (!p->tty) {
-        fprintf(stderr, "%s: %llu of %llu, %.3g/s, %.0f s left\n", p->what, (unsigned long long)done,
-                (unsigned long long)p->total, rate, left);
+        fprintf(stderr, "%s: %llu of %llu, %.3g/s, %.0f s left %s\n", p->what, (unsigned long long)done,
+                (unsigned long long)p->total, rate, left, p->note);
         return;
     }
     char bar[31];
@@ -118,8 +118,8 @@ void progress_at(struct progress *p, uint64_t done)
     for (size_t i = 0; i < 30; i++)
         bar[i] = i < full ? '#' : '.';
     bar[30] = 0;
-    fprintf(stderr, "\r%s [%s] %llu/%llu  %.3g/s  %.0f s left \033[K", p->what, bar, (unsigned long long)done,
-            (unsigned long long)p->total, rate, left);
+    fprintf(stderr, "\r%s [%s] %llu/%llu  %.3g/s  %.0f s left %s \033[K", p->what, bar, (unsigned long long)done,
+            (unsigned long long)p->total, rate, left, p->note);
 }
 
 void progress_end(struct progress *p)

@@ -40,7 +40,7 @@ static void load_kv(struct comp *c, const struct flash *f, uint8_t tok, uint8_t 
         INS(em, S_ADD_INT, .rd = row, .rs1 = row, .rs2 = tok);
         tok = row;
     }
-    for (unsigned kv = 0; kv < 2; kv++) {
+    for (unsigned kv = 0; kv < (c->cfg->mla.kv_rank ? 1u : 2u); kv++) {
         const uint8_t desc = emit_layer_desc(c, kv ? LAYER_V : LAYER_K);
         for (uint32_t i = 0; i < c->heads.token_tiles; i++) {
             if (tok != row)
@@ -60,6 +60,19 @@ static void load_kv(struct comp *c, const struct flash *f, uint8_t tok, uint8_t 
     gp_give(em, m);
 }
 
+/* Address of a row of att_q or o: with MLA of the token at hand. */
+static uint8_t row_addr(struct comp *c, uint64_t base)
+{
+    const uint8_t r = emit_const(&c->em, base);
+    if (c->cfg->mla.kv_rank) {
+        const uint8_t off = gp_take(&c->em);
+        INS(&c->em, S_LD_INT, .rd = off, .imm = INT_MLA_ROW);
+        INS(&c->em, S_ADD_INT, .rd = r, .rs1 = r, .rs2 = off);
+        gp_give(&c->em, off);
+    }
+    return r;
+}
+
 /* The left rows of scores, and the lanes of K that they meet. */
 struct queries {
     const struct pl_map_tensor *t;
@@ -75,7 +88,7 @@ static void scores(struct comp *c, const struct flash *f, const struct queries *
     struct emit *em = &c->em;
     const uint32_t mlen = c->plan.mlen, blen = c->plan.blen, spans = c->heads.spans;
     const uint32_t unroll = mlen / blen > 1 ? 2 : 1;
-    const uint8_t a0 = emit_const(em, lane_addr(c, q->t, q->lane));
+    const uint8_t a0 = row_addr(c, lane_addr(c, q->t, q->lane));
     const uint8_t out0 = emit_const(em, c->rows->score.base);
     const uint8_t a = spans > 1 ? gp_take(em) : a0, b = gp_take(em), out = gp_take(em);
     const struct row_loop rows = rows_begin(c, q->rows, blen);
@@ -137,10 +150,10 @@ static void spread_scores(struct comp *c, const struct flash *f)
 static void values(struct comp *c, const struct flash *f, const struct head *h, uint32_t n)
 {
     struct emit *em = &c->em;
-    const uint32_t mlen = c->plan.mlen, blen = c->plan.blen, hs = c->plan.head_slot, tiles = c->heads.token_tiles;
+    const uint32_t mlen = c->plan.mlen, blen = c->plan.blen, hs = c->v_slot, tiles = c->heads.token_tiles;
     const uint32_t width = hs < mlen ? hs : mlen; /* lanes of the head in one tile */
     const uint32_t unroll = width / blen > 1 ? 2 : 1, blocks = c->rows->att_alloc / blen;
-    const uint64_t v_tiles = (uint64_t)tiles * c->heads.spans * f->tile;
+    const uint64_t v_tiles = c->cfg->mla.kv_rank ? 0 : (uint64_t)tiles * c->heads.spans * f->tile;
     const uint64_t first = v_tiles + (hs < mlen ? (uint64_t)h->kv * hs * mlen : 0);
     const uint8_t a0 = emit_const(em, c->rows->score.base), out0 = emit_const(em, 0), v0 = n > 1 ? gp_take(em) : f->cur;
     const uint8_t b0 = gp_take(em), out = gp_take(em);
@@ -149,7 +162,7 @@ static void values(struct comp *c, const struct flash *f, const struct head *h, 
         emit_add(em, v0, f->cur, 0);
     const struct loop heads = loop_begin(em, n);
     const struct row_loop rows = rows_begin(c, c->rows->att_live, blen);
-    for (uint32_t s = 0; s < c->heads.spans; s++) {
+    for (uint32_t s = 0; s * mlen < hs; s++) {
         const uint64_t lane = (h->lane + (uint64_t)s * mlen) % (hs > c->pitch ? hs : c->pitch);
         emit_add(em, out, out0, (int64_t)lane_addr(c, &c->rows->pv, lane));
         emit_add(em, b0, v0, (int64_t)(first + s * f->tile));
@@ -198,12 +211,12 @@ static void values(struct comp *c, const struct flash *f, const struct head *h, 
 /* The vector rows that hold a head's lanes in o, and where the same lanes are in pv. */
 static uint32_t head_segs(const struct comp *c)
 {
-    return c->plan.head_slot > c->arch->vlen ? c->plan.head_slot / c->arch->vlen : 1;
+    return c->v_slot > c->arch->vlen ? c->v_slot / c->arch->vlen : 1;
 }
 
 static uint64_t seg_addr(const struct comp *c, const struct pl_map_tensor *t, const struct head *h, uint32_t s)
 {
-    const uint32_t vlen = c->arch->vlen, hs = c->plan.head_slot;
+    const uint32_t vlen = c->arch->vlen, hs = c->v_slot;
     uint64_t lane = (h->lane + (uint64_t)s * vlen) / vlen * vlen;
     if (t == &c->rows->pv)
         lane %= hs > c->pitch ? hs : c->pitch;
@@ -263,8 +276,8 @@ static void scale_head(struct comp *c, const struct head *h, uint32_t word, bool
 {
     struct emit *em = &c->em;
     const uint32_t rows = c->rows->att_live, block = rows < SCALE_BLOCK ? rows : SCALE_BLOCK;
-    const uint8_t mask = set_mask(c, h->lane, c->plan.head_slot);
-    const uint8_t o = emit_const(em, seg_addr(c, &c->rows->o, h, 0)), fp = emit_const(em, 0);
+    const uint8_t mask = set_mask(c, h->lane, c->v_slot);
+    const uint8_t o = row_addr(c, seg_addr(c, &c->rows->o, h, 0)), fp = emit_const(em, 0);
     const struct row_loop l = rows_begin(c, rows - rows % block, block);
     scale_rows(c, h, block, o, fp, word, invert, mask);
     if (rows > block)
@@ -282,7 +295,7 @@ static void add_values(struct comp *c, const struct head *h, uint32_t lanes)
     struct emit *em = &c->em;
     const uint32_t vlen = c->arch->vlen, segs = lanes > vlen ? lanes / vlen : 1;
     const uint8_t mask = set_mask(c, h->lane, lanes);
-    const uint8_t o = emit_const(em, seg_addr(c, &c->rows->o, h, 0)), p = emit_const(em, seg_addr(c, &c->rows->pv, h, 0));
+    const uint8_t o = row_addr(c, seg_addr(c, &c->rows->o, h, 0)), p = emit_const(em, seg_addr(c, &c->rows->pv, h, 0));
     const struct row_loop l = rows_begin(c, c->rows->att_live, 1);
     for (uint32_t s = 0; s < segs; s++) {
         INS(em, V_ADD_VV, .rd = o, .rs1 = o, .rs2 = p, .rs3 = mask);
@@ -316,7 +329,7 @@ static void softmax(struct comp *c, const struct flash *f, uint32_t slot, uint32
 {
     const uint32_t first = slot * c->rows->att_live;
     const struct softmax x = {.rows = rows, .m = f->fp_m + first, .l = f->fp_l + first, .a = f->fp_a, .tok = f->tok,
-                              .mask = f->last || c->rows->att_tokens > 1, .window = c->window};
+                              .mask = f->last || c->rows->att_tokens > 1 || (c->cfg->mla.kv_rank && c->rows->live > 1), .window = c->window};
     emit_op(&c->em, "attention.softmax");
     emit_softmax(c, &x);
 }
@@ -330,7 +343,7 @@ static void one_head(struct comp *c, const struct flash *f, const struct head *h
     values(c, f, h, 1);
     emit_op(&c->em, "attention.update");
     scale_head(c, h, f->fp_a, false);
-    add_values(c, h, c->plan.head_slot);
+    add_values(c, h, c->v_slot);
 }
 
 static void scale_step(struct comp *c, const struct flash *f, const struct head *h)
@@ -341,7 +354,7 @@ static void scale_step(struct comp *c, const struct flash *f, const struct head 
 static void add_step(struct comp *c, const struct flash *f, const struct head *h)
 {
     (void)f;
-    add_values(c, h, c->plan.head_slot);
+    add_values(c, h, c->v_slot);
 }
 
 static void kv_tile(struct comp *c, const struct flash *f)
@@ -358,7 +371,7 @@ static void kv_tile(struct comp *c, const struct flash *f)
     values(c, f, &h, f->kv_heads);
     emit_op(&c->em, "attention.update");
     each_head(c, f, scale_step);
-    const uint32_t lanes = f->kv_heads * c->plan.head_slot;
+    const uint32_t lanes = f->kv_heads * c->v_slot;
     if (lanes <= c->arch->vlen || lanes % c->arch->vlen == 0)
         add_values(c, &h, lanes);
     else
@@ -370,14 +383,14 @@ static void finish_step(struct comp *c, const struct flash *f, const struct head
     scale_head(c, h, f->fp_l + h->slot * c->rows->att_live, true);
 }
 
-/* `n` words from register fp + word on, m = f1 and l = f2. */
-static void store_state(struct comp *c, const struct flash *f, uint32_t word, uint32_t n)
+/* n words from `word` on: m = f1, l = f[l_reg]. */
+static void store_state(struct comp *c, const struct flash *f, uint8_t l_reg, uint32_t word, uint32_t n)
 {
     struct emit *em = &c->em;
     const uint8_t fp = emit_const(em, word);
     const struct loop l = loop_begin(em, n);
     INS(em, S_ST_FP, .rd = 1, .rs1 = fp, .imm = f->fp_m);
-    INS(em, S_ST_FP, .rd = 2, .rs1 = fp, .imm = f->fp_l);
+    INS(em, S_ST_FP, .rd = l_reg, .rs1 = fp, .imm = f->fp_l);
     emit_add(em, fp, fp, 1);
     loop_end(em, l);
     gp_give(em, fp);
@@ -415,7 +428,7 @@ static void sink_step(struct comp *c, const struct flash *f, const struct head *
     gp_give(em, at);
     gp_give(em, fp);
     if (!pack)
-        store_state(c, f, h->slot * rows, rows);
+        store_state(c, f, 2, h->slot * rows, rows);
 }
 
 static void init_state(struct comp *c, const struct flash *f)
@@ -426,8 +439,7 @@ static void init_state(struct comp *c, const struct flash *f)
         return;
     }
     INS(&c->em, S_LD_FP, .rd = 1, .imm = PL_FP_LOWEST);
-    INS(&c->em, S_ADD_FP, .rd = 2);
-    store_state(c, f, 0, f->kv_heads * f->per_kv * c->rows->att_live);
+    store_state(c, f, 0, 0, f->kv_heads * f->per_kv * c->rows->att_live);
 }
 
 /* Registers: the first KV tile's first token, and how many tiles follow it. */
@@ -488,17 +500,19 @@ static void kv_group(struct comp *c, struct flash *f)
 void emit_attention(struct comp *c)
 {
     const uint32_t group = c->cfg->n_heads / c->cfg->n_kv_heads;
-    struct flash f = {.per_kv = c->rows->pack ? 1 : group,
+    const bool mla = c->cfg->mla.kv_rank;
+    struct flash f = {.per_kv = c->rows->pack || mla ? 1 : group,
                       .group_rows = group,
                       .tile = (uint64_t)c->plan.mlen * c->plan.mlen,
                       .fp_m = PL_FP_STATE};
     const uint32_t kv_heads = c->heads.per_group < c->cfg->n_kv_heads ? c->heads.per_group : c->cfg->n_kv_heads;
     const uint32_t most = kv_heads * f.per_kv * c->rows->att_live;
-    f.set = 2 * c->heads.token_tiles * c->heads.spans * f.tile;
+    f.set = c->heads.tiles * f.tile;
     f.fp_l = f.fp_m + most;
     f.fp_a = f.fp_l + most;
     emit_op(&c->em, "attention.init");
-    emit_zero(c, &c->rows->o);
+    if (!mla)
+        emit_zero(c, &c->rows->o);
     for (f.group = 0; f.group < c->heads.groups; f.group++) {
         const uint32_t left = c->cfg->n_kv_heads - f.group * c->heads.per_group;
         f.kv_heads = left < c->heads.per_group ? left : c->heads.per_group;

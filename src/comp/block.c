@@ -180,7 +180,7 @@ static void rope_rows_narrow(struct comp *c, const struct pl_map_tensor *t, uint
     struct emit *em = &c->em;
     const struct pl_map_rows *m = c->rows;
     struct rope r = {gp_take(em), emit_const(em, m->rope[table].base), emit_const(em, m->rope[table + 1].base),
-                     emit_const(em, m->tmp.base), emit_const(em, c->plan.head_slot / 2),
+                     emit_const(em, m->tmp.base), emit_const(em, c->rope_slot / 2),
                      emit_const(em, c->plan.rotate)};
     const uint8_t row = emit_const(em, t->base);
     const struct row_loop l = rows_begin(c, rows, 1);
@@ -250,7 +250,7 @@ static void rope_rows_wide(struct comp *c, const struct pl_map_tensor *t, uint32
 
 void emit_rope(struct comp *c, const struct pl_map_tensor *t, uint32_t rows, bool packed, unsigned table)
 {
-    if (c->plan.head_slot <= c->arch->vlen)
+    if (c->rope_slot <= c->arch->vlen)
         rope_rows_narrow(c, t, rows, packed, table);
     else
         rope_rows_wide(c, t, rows, packed, table);
@@ -280,7 +280,7 @@ void emit_kv_store(struct comp *c)
         return;
     }
     const uint8_t pos = emit_kv_row(c, INT_POS), col = gp_take(em), src = gp_take(em);
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < (c->cfg->mla.kv_rank ? 1u : 2u); i++) {
         const uint8_t desc = emit_layer_desc(c, i ? LAYER_V : LAYER_K);
         for (uint32_t x = 0; x < t[i]->cols; x += c->arch->vlen) {
             emit_li(em, col, x);

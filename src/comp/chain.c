@@ -111,7 +111,7 @@ void chain_plan(struct comp *c)
 {
     size_t n;
     struct link *l = links(c, &n);
-    const uint32_t kv = 4 * c->heads.token_tiles * c->heads.spans; /* two sets of K and of V tiles */
+    const uint32_t kv = 2 * c->heads.tiles; /* two sets */
     c->chain.base = least(kv, c->arch->matrix_tiles);
     c->chain.half = (c->arch->matrix_tiles - c->chain.base) / 2;
     size_t layers = 0; /* links of decoder layers; the head's is behind them */

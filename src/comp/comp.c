@@ -10,7 +10,8 @@ static const struct pl_map_tensor *value(const struct comp *c, enum pl_value v)
     const struct pl_map_rows *m = c->rows;
     const struct pl_map_tensor *const t[PL_VALUES] = {
         [PL_VAL_X] = &m->x,         [PL_VAL_Y] = &m->y,       [PL_VAL_Q] = &m->q,   [PL_VAL_K] = &m->k,        [PL_VAL_V] = &m->v,
-        [PL_VAL_HEADS] = &m->heads, [PL_VAL_GATE] = &m->gate, [PL_VAL_UP] = &m->up, [PL_VAL_DELTA] = &m->delta};
+        [PL_VAL_HEADS] = &m->heads, [PL_VAL_GATE] = &m->gate, [PL_VAL_UP] = &m->up, [PL_VAL_DELTA] = &m->delta,
+        [PL_VAL_QA] = &m->qa,       [PL_VAL_QR] = &m->qr,     [PL_VAL_QC] = &m->att_q, [PL_VAL_OL] = &m->o};
     return t[v];
 }
 
@@ -37,6 +38,8 @@ static void op_norm(struct comp *c, const struct pl_graph_op *op)
     load_gain(c, PL_W_POST_NORM, false);
     for (unsigned i = 0; c->cfg->qk_norm && i < 2; i++)
         emit_head_gain_load(c, &c->rows->head_gain[i], i ? PL_W_K_NORM : PL_W_Q_NORM);
+    for (unsigned i = c->cfg->mla.q_rank ? 0 : 1; c->cfg->mla.kv_rank && i < 2; i++)
+        load_vector(c, i ? PL_W_KV_A_NORM : PL_W_Q_A_NORM, false, &c->rows->rank_gain[i]);
     if (c->cfg->sinks)
         load_vector(c, PL_W_SINKS, false, &c->rows->sinks);
 }
@@ -50,7 +53,7 @@ static void op_linear(struct comp *c, const struct pl_graph_op *op)
                            .rows = c->rows->live,
                            .weight = op->weight,
                            .hold = c->chain.hold,
-                           .n = pl_lanes_count(c->cfg, c->plan.head_slot, info->rows),
+                           .n = pl_lanes_count(c->cfg, &c->plan, info->rows),
                            .y = value(c, op->dst),
                            .pack = op->dst == PL_VAL_Q ? c->rows->q_pack : 0};
     emit_gemm(c, &g);
@@ -67,7 +70,11 @@ static void op_head_norm(struct comp *c, const struct pl_graph_op *op)
 static void op_rope(struct comp *c, const struct pl_graph_op *op)
 {
     const struct pl_map_rows *m = c->rows;
-    const bool query = op->dst == PL_VAL_Q;
+    if (op->dst == PL_VAL_K && c->cfg->mla.kv_rank) {
+        emit_rope_tail(c);
+        return;
+    }
+    const bool query = op->dst != PL_VAL_K;
     emit_rope(c, value(c, op->dst), query ? m->q_live : m->live, query && m->q_pack, query ? 0 : 2);
 }
 
@@ -80,6 +87,10 @@ static void op_kv_store(struct comp *c, const struct pl_graph_op *op)
 static void op_attention(struct comp *c, const struct pl_graph_op *op)
 {
     (void)op;
+    if (c->cfg->mla.kv_rank) {
+        emit_latent_attention(c);
+        return;
+    }
     if (c->rows->batch) {
         emit_batch_attention(c);
         return;
@@ -89,6 +100,23 @@ static void op_attention(struct comp *c, const struct pl_graph_op *op)
         emit_op(&c->em, "attention.unpack");
         emit_unpack(c);
     }
+}
+
+static void op_rank_norm(struct comp *c, const struct pl_graph_op *op)
+{
+    emit_rank_norm(c, op->dst == PL_VAL_K);
+}
+
+static void op_absorb(struct comp *c, const struct pl_graph_op *op)
+{
+    (void)op;
+    emit_absorb(c);
+}
+
+static void op_expand(struct comp *c, const struct pl_graph_op *op)
+{
+    (void)op;
+    emit_expand(c);
 }
 
 static void op_glu(struct comp *c, const struct pl_graph_op *op)
@@ -118,7 +146,8 @@ static void layer(struct comp *c, uint32_t l)
     static op_fn *const emit[PL_OP_KINDS] = {
         [PL_OP_NORM] = op_norm,           [PL_OP_LINEAR] = op_linear,       [PL_OP_HEAD_NORM] = op_head_norm, [PL_OP_ROPE] = op_rope,
         [PL_OP_KV_STORE] = op_kv_store,   [PL_OP_ATTENTION] = op_attention, [PL_OP_GLU] = op_glu,
-        [PL_OP_RESIDUAL] = op_residual,
+        [PL_OP_RESIDUAL] = op_residual,   [PL_OP_RANK_NORM] = op_rank_norm, [PL_OP_ABSORB] = op_absorb,
+        [PL_OP_EXPAND] = op_expand,
     };
     struct pl_graph g;
     pl_graph_layer(c->cfg, l, &g);
@@ -176,14 +205,17 @@ static void write_program(struct comp *c, const struct pl_map_rows *rows, bool a
     load_gain(c, PL_W_INPUT_NORM, false);
     emit_chain_start(c);
     emit_zero(c, &rows->y);
-    if (rows->pack)
+    const bool mla = c->cfg->mla.kv_rank;
+    if (rows->pack || mla)
         emit_zero(c, &rows->att_q);
-    if (rows->pack || rows->batch)
+    if (rows->pack || rows->batch || mla)
         emit_zero(c, &rows->heads);
-    if (rows->spread) {
+    if (rows->spread)
         emit_zero(c, &rows->spread_q);
+    if (rows->spread || mla)
         emit_zero(c, &rows->zero);
-    }
+    if (mla)
+        emit_zero(c, &rows->stage);
     emit_embed(c);
     emit_rope_load(c);
     write_layers(c, code);
@@ -231,6 +263,10 @@ static void constants(struct comp *c, struct pl_image *img, const struct pl_map_
     img->fp = fp;
     img->n_fp = PL_FP_STATE;
 
+    if (c->cfg->mla.q_rank)
+        fp[PL_FP_INV_Q_RANK] = (float)(1.0 / c->cfg->mla.q_rank);
+    if (c->cfg->mla.kv_rank)
+        fp[PL_FP_INV_KV_RANK] = (float)(1.0 / c->cfg->mla.kv_rank);
     fp[PL_FP_LOWEST] = -pl_minifloat_max(c->plan.vec);
     const struct pl_named param[] = {
         {"pos", INT_POS}, {"tiles", INT_TILES}, {"last", INT_LAST}, {"first", INT_FIRST}, {"blocks", INT_BLOCKS}, {"ids", INT_IDS},
@@ -277,7 +313,7 @@ static enum pl_status finish(struct comp *c, struct pl_image *img, const struct 
     pl_arch_print(c->arch, &machine);
     img->machine = pl_arena_strdup(c->a, machine.data);
     pl_buf_fini(&machine);
-    img->model = pl_arena_printf(c->a, "llama, %u layers, hidden %u, ffn %u, heads %u/%u x %u, vocab %u", c->cfg->n_layers,
+    img->model = pl_arena_printf(c->a, "%s, %u layers, hidden %u, ffn %u, heads %u/%u x %u, vocab %u", pl_family_name(c->cfg->family), c->cfg->n_layers,
                                  c->cfg->hidden, c->cfg->ffn, c->cfg->n_heads, c->cfg->n_kv_heads, c->cfg->head_dim,
                                  c->cfg->vocab);
     img->plan = c->plan;
@@ -320,6 +356,15 @@ enum pl_status pl_comp_model(struct pl_arena *a, const struct pl_checkpoint *ck,
     struct comp c = {.a = a, .ck = ck, .arch = arch, .cfg = &ck->config, .opt = *opt};
     PL_TRY(pl_map_plan(arch, c.cfg, opt->weight, opt->act, opt->kv, &c.plan, d));
     c.heads = pl_map_heads(c.cfg, &c.plan);
+    c.rope_slot = c.v_slot = c.plan.head_slot;
+    if (c.cfg->mla.kv_rank) {
+        c.mla = pl_mla_slots(c.cfg, &c.plan);
+        c.rope_slot = c.mla.rope;
+        c.v_slot = c.mla.latent;
+        if (opt->batch > 1 || c.mla.rope > arch->vlen || c.cfg->mla.kv_rank % arch->blen)
+            return pl_fail(d, PL_EUNSUPPORTED, "latent attention: batch %u, qk_rope_head_dim %u, kv_lora_rank %u; this machine takes a batch of 1, at "
+                           "most %u rotated lanes and a multiple of %u", opt->batch, c.cfg->mla.rope, c.cfg->mla.kv_rank, arch->vlen, arch->blen);
+    }
     c.pitch = pl_arch_pitch(arch);
     c.context = opt->context ? opt->context : c.cfg->max_position;
     if (!opt->context && c.context > 4096)

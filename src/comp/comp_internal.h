@@ -20,7 +20,8 @@ enum { LAYER_K = PL_WEIGHTS, LAYER_V, LAYER_TENSORS };
 enum { LAYER_FINAL_GAIN = PL_W_INPUT_NORM, LAYER_HEAD = PL_W_Q };
 /* INT SRAM words. */
 enum {
-    INT_POS, INT_TILES, INT_LAST, INT_TOKEN, INT_LAYER, INT_COL, INT_HALF, INT_FIRST, INT_KV_ROW, INT_SEQ, INT_SEQ_ROW, INT_BLOCKS, INT_IDS = 16
+    INT_POS, INT_TILES, INT_LAST, INT_TOKEN, INT_LAYER, INT_COL, INT_HALF, INT_FIRST, INT_KV_ROW, INT_SEQ, INT_SEQ_ROW, INT_BLOCKS,
+    INT_MLA_POS, INT_MLA_ROW, INT_MLA_X, INT_MLA_Y, INT_MLA_SRC, INT_MLA_W, INT_MLA_SET, INT_IDS = 32
 };
 
 /* chain.c: a linear layer of the program. */
@@ -50,6 +51,8 @@ struct comp {
     struct pl_comp_options opt;
     struct pl_plan plan;
     struct pl_map_heads heads;
+    struct pl_mla_slots mla;        /* 0 without MLA */
+    uint32_t rope_slot, v_slot;     /* lanes of what RoPE rotates, and of a head's output in o: head_slot, or MLA's */
     uint32_t pitch, context, batch, capacity; /* sequences; rows of the cache that each of them has */
     uint32_t int_pos, int_tiles, int_first, int_tokens;  /* INT SRAM of a batched pass: a word for each sequence */
     uint32_t per_layer, slot[LAYER_TENSORS]; /* descriptors of a layer; place of each among them, or NO_SLOT */
@@ -144,6 +147,12 @@ void emit_bias(struct comp *c, const struct pl_map_tensor *t, uint32_t pack);
 /* Every head of the rows of t = its RMSNorm. */
 void emit_head_gain_load(struct comp *c, const struct pl_map_tensor *to, enum pl_weight gain);
 void emit_head_norm(struct comp *c, const struct pl_map_tensor *t, uint32_t rows, const struct pl_map_tensor *gain);
+/* mla.c */
+void emit_rank_norm(struct comp *c, bool latent);
+void emit_rope_tail(struct comp *c);
+void emit_absorb(struct comp *c);
+void emit_expand(struct comp *c);
+void emit_latent_attention(struct comp *c);
 void emit_kv_store(struct comp *c);
 void emit_attention(struct comp *c);
 /* softmax.c: rows of scores become P; m, l and a = exp(old m - m) of every row in FP SRAM. */

@@ -94,17 +94,40 @@ static void put_tensor(const struct hbm *h, const struct pl_desc *t, const struc
     }
 }
 
+/* MLA: the linear layers of single heads. */
+static void put_heads(const struct hbm *h, const struct pl_desc *t, const struct pl_tensor *kv_b, bool values)
+{
+    const struct pl_model_config *m = h->c->cfg;
+    const uint32_t slot = values ? h->c->mla.v : h->c->mla.rank, n = values ? m->mla.v : m->mla.kv_rank;
+#pragma omp parallel
+    {
+        float *x = malloc(sizeof *x * t->cols);
+        uint32_t *code = malloc(sizeof *code * t->cols);
+        if (!x || !code)
+            abort();
+#pragma omp for schedule(static)
+        for (uint32_t r = 0; r < t->rows; r++) {
+            memset(x, 0, sizeof *x * t->cols);
+            if (r % slot < n)
+                pl_mla_row(m, kv_b, values, r / slot, r % slot, x);
+            put_row(h, t, r, x, code);
+        }
+        free(x);
+        free(code);
+    }
+}
+
 static struct places places(struct comp *c, enum pl_lanes lanes)
 {
-    const uint32_t n = pl_lanes_count(c->cfg, c->plan.head_slot, lanes);
+    const uint32_t n = pl_lanes_count(c->cfg, &c->plan, lanes);
     int32_t *map = PL_NEW_N(c->a, int32_t, n);
-    return (struct places){pl_lanes_map(c->cfg, c->plan.head_slot, lanes, map) ? map : NULL, n};
+    return (struct places){pl_lanes_map(c->cfg, &c->plan, lanes, map) ? map : NULL, n};
 }
 
 static void put_rope(const struct hbm *h)
 {
     const struct comp *c = h->c;
-    const uint32_t hs = c->plan.head_slot, half = c->cfg->head_dim / 2;
+    const uint32_t hs = c->rope_slot, half = pl_model_rope_dim(c->cfg) / 2;
     double *freq = pl_alloc(c->a, sizeof *freq * half);
     pl_rope_inv_freq(c->cfg, freq);
     const double scale[2] = {pl_rope_scale(c->cfg, true) / (c->plan.rotate ? c->plan.rotate : 1), pl_rope_scale(c->cfg, false)};
@@ -135,13 +158,13 @@ static void lay_out(struct hbm *h, uint32_t logit_rows)
 
     place(h, DESC_EMBED, "embed_tokens", m->vocab, m->hidden, &vec, 0);
     for (unsigned i = 0; i < 4; i++)
-        place(h, DESC_ROPE + i, rope_name[i], c->capacity, hs, &vec, 0)->repeat = hs < c->arch->vlen;
+        place(h, DESC_ROPE + i, rope_name[i], c->capacity, c->rope_slot, &vec, 0)->repeat = c->rope_slot < c->arch->vlen;
     for (uint32_t l = 0; l < m->n_layers; l++)
         for (unsigned i = 1; i < PL_WEIGHTS; i++) {
             const struct pl_weight_info *t = pl_weight_info((enum pl_weight)i);
             if (c->slot[i] != NO_SLOT)
                 place(h, DESC_LAYERS + l * c->per_layer + c->slot[i], pl_arena_printf(c->a, "layers.%u.%s", l, t->name),
-                      pl_lanes_count(m, hs, t->rows), pl_lanes_count(m, hs, t->cols), t->linear ? &w : &vec, t->linear ? tile : 0)
+                      pl_lanes_count(m, &c->plan, t->rows), pl_lanes_count(m, &c->plan, t->cols), t->linear ? &w : &vec, t->linear ? tile : 0)
                     ->repeat = t->cols == PL_LANES_HEAD_ROPE && hs < c->arch->vlen;
         }
     for (uint32_t i = 0; i < c->slot[LAYER_HEAD]; i++) /* of those, only one is used */
@@ -149,7 +172,7 @@ static void lay_out(struct hbm *h, uint32_t logit_rows)
     place(h, behind_layers(c) + c->slot[LAYER_HEAD], "lm_head", m->vocab, m->hidden, &w, tile);
     /* What is only written at run time comes last, behind the image's data. */
     for (uint32_t l = 0; l < m->n_layers; l++)
-        for (uint32_t i = 0; i < 2; i++)
+        for (uint32_t i = 0; i < (m->mla.kv_rank ? 1u : 2u); i++)
             place(h, DESC_LAYERS + l * c->per_layer + c->slot[i ? LAYER_V : LAYER_K],
                   pl_arena_printf(c->a, "layers.%u.%s_cache", l, i ? "v" : "k"), c->capacity * c->batch, m->n_kv_heads * hs, &kv, 0);
     place(h, DESC_LOGITS, "logits", logit_rows, m->vocab, &vec, 0);
@@ -167,7 +190,9 @@ static void put_weights(struct hbm *h)
         const struct places rows = places(c, info->rows), cols = places(c, info->cols);
         for (uint32_t l = 0; l < c->cfg->n_layers; l++) {
             const struct pl_tensor *t = pl_layer_weight(&c->ck->layer[l], (enum pl_weight)i);
-            if (t)
+            if (t && (i == PL_W_K_B || i == PL_W_V_B))
+                put_heads(h, &h->desc[DESC_LAYERS + l * c->per_layer + c->slot[i]], t, i == PL_W_V_B);
+            else if (t)
                 put_tensor(h, &h->desc[DESC_LAYERS + l * c->per_layer + c->slot[i]], t, &rows, &cols);
         }
     }
@@ -177,7 +202,7 @@ static void put_weights(struct hbm *h)
 static void number_tensors(struct comp *c)
 {
     for (unsigned i = 0; i < LAYER_TENSORS; i++)
-        c->slot[i] = i >= PL_WEIGHTS || pl_model_has_weight(c->cfg, (enum pl_weight)i) ? c->per_layer++ : NO_SLOT;
+        c->slot[i] = (i >= PL_WEIGHTS && !(i == LAYER_V && c->cfg->mla.kv_rank)) || (i < PL_WEIGHTS && pl_model_has_weight(c->cfg, (enum pl_weight)i)) ? c->per_layer++ : NO_SLOT;
 }
 
 enum pl_status comp_hbm(struct comp *c, uint32_t logit_rows, struct pl_image *img, struct pl_diag *d)

@@ -132,7 +132,7 @@ void emit_softmax(struct comp *c, const struct softmax *x)
         b.row[i] = emit_const(em, c->rows->score.base + (uint64_t)i * c->pitch);
     b.fp = emit_const(em, 0);
     b.limit = gp_take(em); /* pos + row + 1 - tok; of rows of one token pos + 1 - tok */
-    INS(em, S_LD_INT, .rd = b.limit, .imm = INT_POS);
+    INS(em, S_LD_INT, .rd = b.limit, .imm = c->cfg->mla.kv_rank ? INT_MLA_POS : INT_POS);
     emit_add(em, b.limit, b.limit, 1);
     INS(em, S_SUB_INT, .rd = b.limit, .rs1 = b.limit, .rs2 = x->tok);
     const struct row_loop l = rows_begin(c, x->rows - x->rows % most, most);

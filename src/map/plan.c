@@ -1,6 +1,7 @@
 /* plan.c - the numeric plan of a model on a machine, and how heads are grouped. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "plena/map.h"
+#include "plena/model_graph.h"
 
 static uint32_t pow2_at_least(uint32_t x)
 {
@@ -34,8 +35,11 @@ enum pl_status pl_map_plan(const struct pl_arch *arch, const struct pl_model_con
         .head_slot = umax(pow2_at_least(model->head_dim), arch->hlen),
         .kv_tile = pl_arch_pitch(arch),
     };
+    const bool mla = model->mla.kv_rank;
+    if (mla)
+        p.head_slot = pl_mla_slots(model, &p).row;
     const bool mx_cache = p.kv.kind == PL_FORMAT_MXINT || p.kv.kind == PL_FORMAT_MXFP;
-    if (arch->rotate_k && mx_cache) /* groups stay inside a head and inside a vector row */
+    if (arch->rotate_k && mx_cache && !mla) /* groups stay inside a head and inside a vector row */
         p.rotate = p.head_slot < arch->vlen ? p.head_slot : arch->vlen;
     PL_TRY(pl_arch_check_format(arch, "weight", &p.weight, d));
     PL_TRY(pl_arch_check_format(arch, "activation", &p.act, d));
@@ -45,7 +49,7 @@ enum pl_status pl_map_plan(const struct pl_arch *arch, const struct pl_model_con
     const struct pl_map_heads heads = pl_map_heads(model, &p);
     const uint32_t per_chunk = heads.token_tiles;
     const uint32_t half = arch->matrix_tiles / 2;
-    const uint32_t kv_tiles = 2 * heads.token_tiles * heads.spans;
+    const uint32_t kv_tiles = heads.tiles;
     p.k_tiles = half / per_chunk * per_chunk;
     if (p.k_tiles == 0 || kv_tiles > half)
         return pl_fail(d, PL_EUNSUPPORTED,
@@ -63,6 +67,7 @@ struct pl_map_heads pl_map_heads(const struct pl_model_config *model, const stru
         .spans = umax(1, plan->head_slot / plan->mlen),
         .token_tiles = plan->kv_tile / plan->mlen,
     };
+    h.tiles = (model->mla.kv_rank ? 1 : 2) * h.token_tiles * h.spans;
     h.groups = (model->n_kv_heads + h.per_group - 1) / h.per_group;
     return h;
 }

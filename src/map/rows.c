@@ -1,6 +1,7 @@
 /* rows.c - Vector SRAM and FP SRAM of one pass over the model with a given number of token rows. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "plena/map.h"
+#include "plena/model_graph.h"
 
 static struct pl_map_tensor take(uint64_t *used, uint32_t pitch, uint32_t rows, uint64_t cols)
 {
@@ -23,7 +24,7 @@ static uint32_t round_up(uint32_t a, uint32_t b)
 static uint32_t pack_lanes(const struct pl_model_config *model, uint32_t pitch, uint32_t hs)
 {
     const uint64_t lanes = (uint64_t)model->n_kv_heads * hs;
-    if (model->n_heads == model->n_kv_heads || lanes > UINT32_MAX || (lanes % pitch && pitch % lanes))
+    if (model->mla.kv_rank || model->n_heads == model->n_kv_heads || lanes > UINT32_MAX || (lanes % pitch && pitch % lanes))
         return 0;
     return (uint32_t)lanes;
 }
@@ -31,6 +32,8 @@ static uint32_t pack_lanes(const struct pl_model_config *model, uint32_t pitch, 
 /* Query heads of a K tile, or 0 when taking them at once saves the array nothing. */
 static uint32_t spread_rows(const struct pl_model_config *model, const struct pl_plan *plan)
 {
+    if (model->mla.kv_rank)
+        return 0;
     const uint32_t group = model->n_heads / model->n_kv_heads, per_tile = pl_map_heads(model, plan).per_group;
     const uint32_t kv = per_tile < model->n_kv_heads ? per_tile : model->n_kv_heads;
     return round_up(kv * group, plan->blen) < kv * round_up(group, plan->blen) ? kv * group : 0;
@@ -62,6 +65,27 @@ static void lay_out_heads(struct pl_map_rows *out, uint64_t *used, uint32_t pitc
         out->o = take(used, pitch, token, heads);
 }
 
+/* MLA: the heads of a token are the rows of attention. */
+static void lay_out_latent(struct pl_map_rows *out, uint64_t *used, const struct pl_model_config *model, const struct pl_plan *plan)
+{
+    const struct pl_mla_slots s = pl_mla_slots(model, plan);
+    const uint32_t pitch = plan->kv_tile, blen = plan->blen, h = model->n_heads, rows = out->alloc;
+    out->att_tokens = 1;
+    out->att_live = h;
+    out->att_alloc = round_up(h, blen);
+    out->k = out->v = take(used, pitch, rows, s.row);
+    out->q = take(used, pitch, rows, (uint64_t)h * s.nope);
+    out->qr = take(used, pitch, rows, (uint64_t)h * s.rope);
+    out->qa = take(used, pitch, rows, model->mla.q_rank);
+    out->att_q = take(used, pitch, rows * h + blen, s.row);
+    out->o = take(used, pitch, out->live * h, s.latent);
+    out->heads = take(used, pitch, rows, (uint64_t)h * s.v);
+    out->stage = take(used, pitch, rows, s.latent);
+    out->zero = take(used, pitch, 1, pitch);
+    for (unsigned i = 0; i < 2; i++)
+        out->rank_gain[i] = take(used, pitch, 1, i ? s.latent : model->mla.q_rank);
+}
+
 static void lay_out(const struct pl_arch *arch, const struct pl_model_config *model, const struct pl_plan *plan,
                     uint32_t live, uint32_t batch, uint32_t pack, uint32_t spread, struct pl_map_rows *out)
 {
@@ -84,9 +108,13 @@ static void lay_out(const struct pl_arch *arch, const struct pl_model_config *mo
     out->q_pack = batch ? 0 : pack;
     out->x = take(&used, pitch, rows, model->hidden);
     out->y = take(&used, pitch, rows, model->hidden);
-    out->k = take(&used, pitch, rows, kv);
-    out->v = take(&used, pitch, rows, kv);
-    lay_out_heads(out, &used, pitch, blen, packed, heads);
+    if (model->mla.kv_rank) {
+        lay_out_latent(out, &used, model, plan);
+    } else {
+        out->k = take(&used, pitch, rows, kv);
+        out->v = take(&used, pitch, rows, kv);
+        lay_out_heads(out, &used, pitch, blen, packed, heads);
+    }
     out->gate = take(&used, pitch, rows, model->ffn);
     out->up = take(&used, pitch, rows, model->ffn);
     out->delta = take(&used, pitch, rows, model->hidden);
@@ -107,10 +135,10 @@ static void lay_out(const struct pl_arch *arch, const struct pl_model_config *mo
     out->sinks = take(&used, pitch, 1, model->sinks ? heads : 0);
     out->tmp = take(&used, pitch, 1, pitch);
     for (unsigned i = 0; i < 4; i++)
-        out->rope[i] = take(&used, pitch, rows, hs);
+        out->rope[i] = take(&used, pitch, rows, model->mla.kv_rank ? pl_mla_slots(model, plan).rope : hs);
     out->elements = used;
     const uint32_t per_tile = pl_map_heads(model, plan).per_group, kv_heads = per_tile < model->n_kv_heads ? per_tile : model->n_kv_heads;
-    out->fp_words = PL_FP_STATE + 2 * kv_heads * (pack ? 1 : group) * out->att_live +
+    out->fp_words = PL_FP_STATE + 2 * kv_heads * (pack || model->mla.kv_rank ? 1 : group) * out->att_live +
                     umax(spread, out->att_live) + batch; /* behind the state of attention: the best logit of each sequence */
 }
 

@@ -228,6 +228,7 @@ static enum pl_status mla(const struct pl_json_at *at, const json_t *o, struct p
     if (m->rope % 2)
         return pl_fail(d, PL_ERANGE, "%s: qk_rope_head_dim %u must be even", at->file, m->rope);
     c->head_dim = m->nope + m->rope;
+    c->n_kv_heads = 1; /* the latent, of all heads */
     if ((uint64_t)c->n_heads * (c->head_dim + m->v) > MODEL_MAX_DIM)
         return pl_fail(d, PL_ERANGE, "%s: %u heads of %u + %u lanes", at->file, c->n_heads, c->head_dim, m->v);
     return PL_OK;
@@ -262,8 +263,7 @@ enum pl_status pl_model_runnable(const struct pl_model_config *c, struct pl_diag
     const struct {
         bool has;
         const char *what;
-    } f[] = {{c->mla.kv_rank != 0, "latent attention (MLA)"},
-             {c->moe.experts != 0, "mixture of experts"}};
+    } f[] = {{c->moe.experts != 0, "mixture of experts"}};
     for (size_t i = 0; i < PL_COUNT(f); i++)
         if (f[i].has)
             return pl_fail(d, PL_EUNSUPPORTED, "model_type %s: %s are described, but neither executed nor compiled yet",

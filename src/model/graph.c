@@ -69,6 +69,32 @@ static void attention(struct pl_graph *g, const struct pl_model_config *c)
     add(g, (struct pl_graph_op){.kind = PL_OP_RESIDUAL, .name = "attention.residual", .src = PL_VAL_DELTA, .dst = PL_VAL_X});
 }
 
+static void latent_attention(struct pl_graph *g, const struct pl_model_config *c)
+{
+    enum pl_value x = PL_VAL_Y;
+    norm(g, "attention.norm", PL_W_INPUT_NORM);
+    if (c->mla.q_rank) {
+        linear(g, "attention.q_a_proj", PL_VAL_Y, PL_VAL_QA, PL_W_Q_A);
+        add(g, (struct pl_graph_op){.kind = PL_OP_RANK_NORM, .name = "attention.q_norm", .src = PL_VAL_QA, .dst = PL_VAL_QA,
+                                    .weight = PL_W_Q_A_NORM});
+        x = PL_VAL_QA;
+    }
+    linear(g, "attention.q_proj", x, PL_VAL_Q, PL_W_Q);
+    linear(g, "attention.q_rope_proj", x, PL_VAL_QR, PL_W_Q_ROPE);
+    linear(g, "attention.kv_a_proj", PL_VAL_Y, PL_VAL_K, PL_W_KV_A);
+    add(g, (struct pl_graph_op){.kind = PL_OP_RANK_NORM, .name = "attention.kv_norm", .src = PL_VAL_K, .dst = PL_VAL_K,
+                                .weight = PL_W_KV_A_NORM});
+    add(g, (struct pl_graph_op){.kind = PL_OP_ROPE, .name = "attention.rope", .src = PL_VAL_QR, .dst = PL_VAL_QR});
+    add(g, (struct pl_graph_op){.kind = PL_OP_ROPE, .name = "attention.rope", .src = PL_VAL_K, .dst = PL_VAL_K});
+    add(g, (struct pl_graph_op){.kind = PL_OP_KV_STORE, .name = "attention.kv_store", .src = PL_VAL_K, .dst = PL_VAL_K});
+    add(g, (struct pl_graph_op){.kind = PL_OP_ABSORB, .name = "attention.absorb", .src = PL_VAL_Q, .dst = PL_VAL_QC, .weight = PL_W_K_B});
+    add(g, (struct pl_graph_op){.kind = PL_OP_ATTENTION, .name = "attention.init", .src = PL_VAL_QC, .dst = PL_VAL_OL});
+    add(g, (struct pl_graph_op){.kind = PL_OP_EXPAND, .name = "attention.expand", .src = PL_VAL_OL, .dst = PL_VAL_HEADS,
+                                .weight = PL_W_V_B});
+    linear(g, "attention.o_proj", PL_VAL_HEADS, PL_VAL_DELTA, PL_W_O);
+    add(g, (struct pl_graph_op){.kind = PL_OP_RESIDUAL, .name = "attention.residual", .src = PL_VAL_DELTA, .dst = PL_VAL_X});
+}
+
 static void mlp(struct pl_graph *g)
 {
     norm(g, "mlp.norm", PL_W_POST_NORM);
@@ -83,7 +109,10 @@ void pl_graph_layer(const struct pl_model_config *c, uint32_t l, struct pl_graph
 {
     (void)l;
     *out = (struct pl_graph){0};
-    attention(out, c);
+    if (c->mla.kv_rank)
+        latent_attention(out, c);
+    else
+        attention(out, c);
     out->mlp = out->n;
     mlp(out);
 }
@@ -95,7 +124,7 @@ static const struct {
 } weights[PL_WEIGHTS] = {
 #define AT(member) offsetof(struct pl_layer_tensors, member)
     [PL_W_INPUT_NORM] = {{"input_layernorm", PL_LANES_ONE, PL_LANES_HIDDEN, false}, AT(input_norm)},
-    [PL_W_Q] = {{"q_proj", PL_LANES_Q_ROPE, PL_LANES_HIDDEN, true}, AT(q)},
+    [PL_W_Q] = {{"q_proj", PL_LANES_Q_ROPE, PL_LANES_Q_IN, true}, AT(q)},
     [PL_W_K] = {{"k_proj", PL_LANES_KV_ROPE, PL_LANES_HIDDEN, true}, AT(k)},
     [PL_W_V] = {{"v_proj", PL_LANES_KV, PL_LANES_HIDDEN, true}, AT(v)},
     [PL_W_O] = {{"o_proj", PL_LANES_HIDDEN, PL_LANES_Q, true}, AT(o)},
@@ -106,6 +135,13 @@ static const struct {
     [PL_W_Q_NORM] = {{"q_norm", PL_LANES_ONE, PL_LANES_HEAD_ROPE, false}, AT(q_norm)},
     [PL_W_K_NORM] = {{"k_norm", PL_LANES_ONE, PL_LANES_HEAD_ROPE, false}, AT(k_norm)},
     [PL_W_SINKS] = {{"sinks", PL_LANES_ONE, PL_LANES_SINKS, false}, AT(sinks)},
+    [PL_W_Q_A] = {{"q_a_proj", PL_LANES_Q_RANK, PL_LANES_HIDDEN, true}, AT(q_a)},
+    [PL_W_Q_A_NORM] = {{"q_a_layernorm", PL_LANES_ONE, PL_LANES_Q_RANK, false}, AT(q_a_norm)},
+    [PL_W_Q_ROPE] = {{"q_proj.rope", PL_LANES_QR, PL_LANES_Q_IN, true}, AT(q)},
+    [PL_W_KV_A] = {{"kv_a_proj", PL_LANES_LATENT, PL_LANES_HIDDEN, true}, AT(kv_a)},
+    [PL_W_KV_A_NORM] = {{"kv_a_layernorm", PL_LANES_ONE, PL_LANES_KV_RANK, false}, AT(kv_a_norm)},
+    [PL_W_K_B] = {{"kv_b_proj.k", PL_LANES_K_B, PL_LANES_NOPE, true}, AT(kv_b)},
+    [PL_W_V_B] = {{"kv_b_proj.v", PL_LANES_Q, PL_LANES_KV_RANK, true}, AT(kv_b)},
     [PL_W_POST_NORM] = {{"post_attention_layernorm", PL_LANES_ONE, PL_LANES_HIDDEN, false}, AT(post_norm)},
     [PL_W_GATE] = {{"gate_proj", PL_LANES_FFN, PL_LANES_HIDDEN, true}, AT(gate)},
     [PL_W_UP] = {{"up_proj", PL_LANES_FFN, PL_LANES_HIDDEN, true}, AT(up)},
@@ -120,12 +156,22 @@ const struct pl_weight_info *pl_weight_info(enum pl_weight w)
 
 const struct pl_tensor *pl_layer_weight(const struct pl_layer_tensors *t, enum pl_weight w)
 {
+    if (t->q_b && (w == PL_W_Q || w == PL_W_Q_ROPE))
+        return t->q_b;
+    if (!t->kv_a && w == PL_W_Q_ROPE)
+        return NULL;
     return *(const struct pl_tensor *const *)(const void *)((const char *)t + weights[w].at);
 }
 
 bool pl_model_has_weight(const struct pl_model_config *c, enum pl_weight w)
 {
+    const bool mla = c->mla.kv_rank;
     switch (w) {
+    case PL_W_NONE:
+        return false;
+    case PL_W_K:
+    case PL_W_V:
+        return !mla;
     case PL_W_Q_BIAS:
     case PL_W_K_BIAS:
     case PL_W_V_BIAS:
@@ -137,50 +183,16 @@ bool pl_model_has_weight(const struct pl_model_config *c, enum pl_weight w)
         return c->qk_norm;
     case PL_W_SINKS:
         return c->sinks;
+    case PL_W_Q_A:
+    case PL_W_Q_A_NORM:
+        return c->mla.q_rank;
+    case PL_W_Q_ROPE:
+    case PL_W_KV_A:
+    case PL_W_KV_A_NORM:
+    case PL_W_K_B:
+    case PL_W_V_B:
+        return mla;
     default:
-        return w != PL_W_NONE;
-    }
-}
-
-uint32_t pl_lanes_count(const struct pl_model_config *c, uint32_t hs, enum pl_lanes lanes)
-{
-    switch (lanes) {
-    case PL_LANES_ONE:
-        return 1;
-    case PL_LANES_HIDDEN:
-        return c->hidden;
-    case PL_LANES_FFN:
-        return c->ffn;
-    case PL_LANES_Q:
-    case PL_LANES_Q_ROPE:
-    case PL_LANES_SINKS:
-        return c->n_heads * hs;
-    case PL_LANES_KV:
-    case PL_LANES_KV_ROPE:
-        break;
-    case PL_LANES_HEAD_ROPE:
-        return hs;
-    }
-    return c->n_kv_heads * hs;
-}
-
-bool pl_lanes_map(const struct pl_model_config *c, uint32_t hs, enum pl_lanes lanes, int32_t *map)
-{
-    const bool query = lanes == PL_LANES_Q || lanes == PL_LANES_Q_ROPE, split = lanes != PL_LANES_Q && lanes != PL_LANES_KV;
-    if (lanes == PL_LANES_SINKS) {
-        for (uint32_t i = 0; i < c->n_heads * hs; i++)
-            map[pl_model_head_place(c, i / hs) * hs + i % hs] = (int32_t)(i / hs);
         return true;
     }
-    const uint32_t n = query ? c->n_heads : lanes == PL_LANES_HEAD_ROPE ? 1 : c->n_kv_heads, dim = c->head_dim;
-    if (lanes < PL_LANES_Q)
-        return false;
-    for (uint32_t i = 0; i < n * hs; i++)
-        map[i] = -1;
-    for (uint32_t h = 0; h < n; h++) {
-        const uint32_t first = (query ? pl_model_head_place(c, h) : h) * hs;
-        for (uint32_t i = 0; i < dim; i++)
-            map[first + (split && i >= dim / 2 ? hs / 2 + i - dim / 2 : i)] = (int32_t)(h * dim + i);
-    }
-    return true;
 }

@@ -24,20 +24,21 @@ static void extend_k(const struct qmodel *q, struct qcache *c, uint32_t pos)
     }
 }
 
-static void extend_v(const struct qmodel *q, struct qcache *c, uint32_t pos)
+/* rows: where the rows of V are. */
+static void extend_v(const struct qmodel *q, struct qcache *c, const struct qcache *rows, uint32_t pos)
 {
     const size_t tile = pos / q->p.kv_tile, slot = pos % q->p.kv_tile, n = q->cfg->n_kv_heads;
     for (size_t g = 0; g < n * q->groups; g++) {
         struct pl_panel **p = &c->panel[tile * n * q->groups + g];
         if (!*p)
             *p = pl_panel_new(&q->pv, true, q->group, q->p.kv_tile);
-        pl_panel_set_right_row(&q->pv, *p, slot, 0, q->group, c->code + pos * q->kv_width + g * q->group);
+        pl_panel_set_right_row(&q->pv, *p, slot, 0, q->group, rows->code + pos * q->kv_width + g * q->group);
     }
 }
 
 struct head_state {
     float *m, *l;  /* [rows] */
-    float *o, *pv; /* [rows][hs] */
+    float *o, *pv; /* [rows][vs] */
     float *s;      /* [rows][kv_tile] */
 };
 
@@ -63,7 +64,12 @@ static float softmax_row(const struct qmodel *q, float *s, size_t hidden, size_t
     return a;
 }
 
-/* pv[rows][hs] = P v, column group by column group with its folded scales. */
+static const struct qcache *v_rows(const struct qmodel *q, const struct qlayer *y)
+{
+    return q->cfg->mla.kv_rank ? &y->kc : &y->vc;
+}
+
+/* pv[rows][vs] = P v, column group by column group with its folded scales. */
 static void values(const struct qmodel *q, const struct qlayer *y, size_t tile, size_t g, const float *p, size_t rows,
                    float *pv)
 {
@@ -73,14 +79,14 @@ static void values(const struct qmodel *q, const struct qlayer *y, size_t tile, 
     struct pl_panel *left = pl_panel_new(&q->pv, false, rows, tk);
     for (size_t c = 0; c < q->groups; c++) {
         for (size_t t = 0; fold && t < tk; t++) {
-            const size_t pos = tile * tk + t, lane = g * q->hs + c * q->group;
-            const uint8_t s = y->vc.scale[pos * q->kv_scales + lane / q->kv.block];
+            const size_t pos = tile * tk + t, lane = g * q->vs + c * q->group;
+            const uint8_t s = v_rows(q, y)->scale[pos * q->kv_scales + lane / q->kv.block];
             exp_add[t] = s == 255 ? 0 : (int16_t)(s - 127);
         }
         for (size_t i = 0; i < rows && (fold || c == 0); i++)
             pl_panel_set_left(&q->pv, left, i, 0, tk, p + i * tk, fold ? exp_add : NULL);
         pl_mm_product(&q->pv, left, rows, y->vc.panel[(tile * q->cfg->n_kv_heads + g) * q->groups + c], q->group,
-                      pv + c * q->group, q->hs);
+                      pv + c * q->group, q->vs);
     }
     pl_panel_free(left);
 }
@@ -100,7 +106,7 @@ static size_t first_seen(const struct qlayer *y, size_t pos)
 static void kv_step(const struct qmodel *q, const struct qlayer *y, size_t tile, size_t g, const struct pl_panel *queries,
                     uint32_t pos, size_t rows, const struct head_state *st)
 {
-    const size_t tk = q->p.kv_tile, hs = q->hs;
+    const size_t tk = q->p.kv_tile, vs = q->vs;
     /* Rows that only see masked tokens here, which change nothing, are computed with the rest. */
     pl_mm_product(&q->qk, queries, rows, y->kc.panel[tile * q->cfg->n_kv_heads + g], tk, st->s, tk);
     float *a = nn_alloc(rows, sizeof *a);
@@ -108,19 +114,19 @@ static void kv_step(const struct qmodel *q, const struct qlayer *y, size_t tile,
         a[i] = softmax_row(q, st->s + i * tk, in_tile(first_seen(y, pos + i), tile, tk), in_tile(pos + i + 1, tile, tk), &st->m[i], &st->l[i]);
     values(q, y, tile, g, st->s, rows, st->pv);
     for (size_t i = 0; i < rows; i++) {
-        pl_vec_muls(q->p.vec, st->o + i * hs, a[i], hs, st->o + i * hs);
-        pl_vec_add(q->p.vec, st->o + i * hs, st->pv + i * hs, hs, st->o + i * hs);
+        pl_vec_muls(q->p.vec, st->o + i * vs, a[i], vs, st->o + i * vs);
+        pl_vec_add(q->p.vec, st->o + i * vs, st->pv + i * vs, vs, st->o + i * vs);
     }
     free(a);
 }
 
-static void one_head(const struct qpass *p, const float *x, float *out, size_t ldx, uint32_t h)
+static void one_head(const struct qpass *p, const float *x, size_t ldx, float *out, size_t ldo, uint32_t h)
 {
     const struct qmodel *q = p->q;
-    const size_t hs = q->hs, tk = q->p.kv_tile, g = h / (q->cfg->n_heads / q->cfg->n_kv_heads), rows = p->n;
+    const size_t hs = q->hs, tk = q->p.kv_tile, g = h / (q->cfg->n_heads / q->cfg->n_kv_heads), rows = p->n, vs = q->vs;
     const size_t lane = pl_model_head_place(q->cfg, h) * hs;
     const struct head_state st = {nn_alloc(rows, sizeof(float)), nn_alloc(rows, sizeof(float)),
-                                  nn_alloc(rows * hs, sizeof(float)), nn_alloc(rows * hs, sizeof(float)),
+                                  nn_alloc(rows * vs, sizeof(float)), nn_alloc(rows * vs, sizeof(float)),
                                   nn_alloc(rows * tk, sizeof(float))};
     struct pl_panel *queries = pl_panel_new(&q->qk, false, rows, hs);
     const float *sinks = p->y->vec[PL_W_SINKS];
@@ -132,7 +138,7 @@ static void one_head(const struct qpass *p, const float *x, float *out, size_t l
     for (size_t tile = first_seen(p->y, p->pos) / tk; tile * tk < p->pos + rows; tile++)
         kv_step(q, p->y, tile, g, queries, p->pos, rows, &st);
     for (size_t i = 0; i < rows; i++)
-        pl_vec_muls(q->p.vec, st.o + i * hs, pl_f32_reci(st.l[i]), hs, out + i * ldx + lane);
+        pl_vec_muls(q->p.vec, st.o + i * vs, pl_f32_reci(st.l[i]), vs, out + i * ldo + lane / hs * vs);
     pl_panel_free(queries);
     free(st.m);
     free(st.l);
@@ -143,18 +149,20 @@ static void one_head(const struct qpass *p, const float *x, float *out, size_t l
 
 void q_kv_store(const struct qpass *p, const float *k, const float *v, size_t ld)
 {
+    const bool one = p->q->cfg->mla.kv_rank; /* a row is both K and V */
     for (size_t i = 0; i < p->n; i++) {
         const uint32_t pos = p->pos + (uint32_t)i;
         store_row(p->q, &p->y->kc, pos, k + i * ld);
-        store_row(p->q, &p->y->vc, pos, v + i * ld);
+        if (!one)
+            store_row(p->q, &p->y->vc, pos, v + i * ld);
         extend_k(p->q, &p->y->kc, pos);
-        extend_v(p->q, &p->y->vc, pos);
+        extend_v(p->q, &p->y->vc, v_rows(p->q, p->y), pos);
     }
 }
 
-void q_attention(const struct qpass *p, const float *x, float *out, size_t ld)
+void q_attention(const struct qpass *p, const float *x, size_t ldx, float *out, size_t ldo)
 {
 #pragma omp parallel for schedule(dynamic, 1)
     for (uint32_t h = 0; h < p->q->cfg->n_heads; h++)
-        one_head(p, x, out, ld, h);
+        one_head(p, x, ldx, out, ldo, h);
 }

@@ -62,13 +62,13 @@ static void head_norm(const struct qmodel *q, float *x, uint32_t n_heads, const 
     }
 }
 
-/* Rotate the heads of one token row; scale is folded into the tables of q. */
-static void rope(const struct qmodel *q, float *x, uint32_t n_heads, uint32_t pos, double scale)
+/* Rotate n_heads slots of hs lanes; scale is folded into the tables of q. */
+static void rope(const struct qmodel *q, float *x, size_t hs, uint32_t n_heads, uint32_t pos, double scale)
 {
     const struct pl_minifloat v = q->p.vec;
-    const size_t hs = q->hs, half = hs / 2;
+    const size_t half = hs / 2;
     float *co = nn_alloc(hs, sizeof *co), *si = nn_alloc(hs, sizeof *si), *t = nn_alloc(hs, sizeof *t);
-    for (uint32_t i = 0; i < q->cfg->head_dim / 2; i++) {
+    for (uint32_t i = 0; i < pl_model_rope_dim(q->cfg) / 2; i++) {
         const double angle = pos * q->inv_freq[i];
         co[i] = co[half + i] = pl_vec_round(v, (float)(cos(angle) * scale));
         si[half + i] = pl_vec_round(v, (float)(sin(angle) * scale));
@@ -108,8 +108,17 @@ static size_t value_cols(const struct qmodel *q, enum pl_value v)
 {
     switch (v) {
     case PL_VAL_Q:
+        return pl_lanes_count(q->cfg, &q->p, PL_LANES_Q_ROPE);
     case PL_VAL_HEADS:
+        return pl_lanes_count(q->cfg, &q->p, PL_LANES_Q);
+    case PL_VAL_QA:
+        return q->cfg->mla.q_rank;
+    case PL_VAL_QR:
+        return pl_lanes_count(q->cfg, &q->p, PL_LANES_QR);
+    case PL_VAL_QC:
         return q->cfg->n_heads * q->hs;
+    case PL_VAL_OL:
+        return q->cfg->n_heads * q->vs;
     case PL_VAL_K:
     case PL_VAL_V:
         return q->kv_width;
@@ -146,7 +155,7 @@ static void op_linear(const struct qrun *r, const struct pl_graph_op *op)
 
 static uint32_t heads_of(const struct qrun *r, enum pl_value v)
 {
-    return v == PL_VAL_Q ? r->p->q->cfg->n_heads : r->p->q->cfg->n_kv_heads;
+    return v != PL_VAL_K ? r->p->q->cfg->n_heads : r->p->q->cfg->n_kv_heads;
 }
 
 static void op_head_norm(const struct qrun *r, const struct pl_graph_op *op)
@@ -159,11 +168,12 @@ static void op_head_norm(const struct qrun *r, const struct pl_graph_op *op)
 static void op_rope(const struct qrun *r, const struct pl_graph_op *op)
 {
     const struct qmodel *q = r->p->q;
-    const bool query = op->dst == PL_VAL_Q;
+    const bool query = op->dst != PL_VAL_K, mla = q->cfg->mla.kv_rank;
+    const size_t slot = mla ? q->mla.rope : q->hs, first = mla && !query ? q->hs - slot : 0;
     const double scale = pl_rope_scale(q->cfg, query) / (query && q->p.rotate ? q->p.rotate : 1);
 #pragma omp parallel for
     for (size_t i = 0; i < r->p->n; i++)
-        rope(q, r->val[op->dst] + i * r->ld[op->dst], heads_of(r, op->dst), r->p->pos + (uint32_t)i, scale);
+        rope(q, r->val[op->dst] + i * r->ld[op->dst] + first, slot, heads_of(r, op->dst), r->p->pos + (uint32_t)i, scale);
 }
 
 static void op_kv_store(const struct qrun *r, const struct pl_graph_op *op)
@@ -174,7 +184,60 @@ static void op_kv_store(const struct qrun *r, const struct pl_graph_op *op)
 
 static void op_attention(const struct qrun *r, const struct pl_graph_op *op)
 {
-    q_attention(r->p, r->val[op->src], r->val[op->dst], r->ld[op->src]);
+    q_attention(r->p, r->val[op->src], r->ld[op->src], r->val[op->dst], r->ld[op->dst]);
+}
+
+/* MLA's norms of n lanes, in place: segments of VLEN lanes, of which a rotated part at the end of the row is none. */
+static void op_rank_norm(const struct qrun *r, const struct pl_graph_op *op)
+{
+    const struct qmodel *q = r->p->q;
+    const struct pl_minifloat v = q->p.vec;
+    const bool latent = op->dst == PL_VAL_K;
+    const uint32_t n = latent ? q->cfg->mla.kv_rank : q->cfg->mla.q_rank;
+    const size_t vlen = q->p.vlen, width = q_width(q, n), cut = latent && q->hs - q->mla.rope < width ? q->hs - q->mla.rope : width;
+    const float *gain = r->p->y->vec[op->weight];
+    for (size_t i = 0; i < r->p->n; i++) {
+        float *x = r->val[op->dst] + i * r->ld[op->dst], square[4096], acc = 0;
+        for (size_t s = 0; s < width; s += vlen) {
+            const size_t m = s >= cut ? 0 : cut - s < vlen ? cut - s : vlen;
+            memset(square, 0, vlen * sizeof *square);
+            pl_vec_mul(v, x + s, x + s, m, square);
+            acc = pl_f32_add(acc, pl_vec_sum(v, square, vlen));
+        }
+        pl_vec_muls(v, x, norm_factor(q, acc, n), cut, x);
+        pl_vec_mul(v, x, gain, cut, x);
+    }
+}
+
+/* Heads through a linear layer of their own: y = x w[h], from and to slots. */
+static void each_head(const struct qmodel *q, const struct pl_mm_spec *spec, const float *x, size_t ldx, size_t slot, size_t rows,
+                      const struct qweight *w, float *y, size_t ldy, size_t y_slot)
+{
+#pragma omp parallel for schedule(dynamic, 1)
+    for (uint32_t h = 0; h < q->cfg->n_heads; h++) {
+        struct pl_panel *left = pl_panel_new(spec, false, rows, slot);
+        for (size_t i = 0; i < rows; i++)
+            pl_panel_set_left(spec, left, i, 0, slot, x + i * ldx + h * slot, NULL);
+        pl_mm_product(spec, left, rows, w[h].panel[0], w[h].n, y + h * y_slot, ldy);
+        pl_panel_free(left);
+    }
+}
+
+static void op_absorb(const struct qrun *r, const struct pl_graph_op *op)
+{
+    const struct qmodel *q = r->p->q;
+    float *y = r->val[op->dst];
+    const size_t ld = r->ld[op->dst], rope_lanes = q->mla.rope;
+    each_head(q, &q->absorb, r->val[op->src], r->ld[op->src], q->mla.nope, r->p->n, r->p->y->k_b, y, ld, q->hs);
+    for (size_t i = 0; i < r->p->n; i++)
+        for (size_t h = 0; h < q->cfg->n_heads; h++)
+            memcpy(y + i * ld + (h + 1) * q->hs - rope_lanes, r->val[PL_VAL_QR] + i * r->ld[PL_VAL_QR] + h * rope_lanes, rope_lanes * sizeof *y);
+}
+
+static void op_expand(const struct qrun *r, const struct pl_graph_op *op)
+{
+    const struct qmodel *q = r->p->q;
+    each_head(q, &q->linear, r->val[op->src], r->ld[op->src], q->vs, r->p->n, r->p->y->v_b, r->val[op->dst], r->ld[op->dst], q->mla.v);
 }
 
 static void op_glu(const struct qrun *r, const struct pl_graph_op *op)
@@ -194,7 +257,8 @@ typedef void op_fn(const struct qrun *r, const struct pl_graph_op *op);
 static op_fn *const ops[PL_OP_KINDS] = {
     [PL_OP_NORM] = op_norm,           [PL_OP_LINEAR] = op_linear,       [PL_OP_HEAD_NORM] = op_head_norm, [PL_OP_ROPE] = op_rope,
     [PL_OP_KV_STORE] = op_kv_store,   [PL_OP_ATTENTION] = op_attention, [PL_OP_GLU] = op_glu,
-    [PL_OP_RESIDUAL] = op_residual,
+    [PL_OP_RESIDUAL] = op_residual,   [PL_OP_RANK_NORM] = op_rank_norm, [PL_OP_ABSORB] = op_absorb,
+    [PL_OP_EXPAND] = op_expand,
 };
 
 /* The first linear layer that takes a site's inputs. */

@@ -76,6 +76,13 @@ void q_free_weight(struct qweight *w)
     *w = (struct qweight){0};
 }
 
+static void free_heads(const struct qmodel *q, struct qweight *w)
+{
+    for (uint32_t h = 0; w && h < q->cfg->n_heads; h++)
+        q_free_weight(&w[h]);
+    free(w);
+}
+
 static void make_cache(const struct qmodel *q, struct qcache *c, size_t context, size_t per_tile)
 {
     c->code = nn_alloc(context * q->kv_width, sizeof *c->code);
@@ -86,8 +93,8 @@ static void make_cache(const struct qmodel *q, struct qcache *c, size_t context,
 /* Source row or column of each lane, or NULL for the identity. */
 static int32_t *places(const struct qmodel *q, enum pl_lanes lanes)
 {
-    int32_t *map = nn_alloc(pl_lanes_count(q->cfg, (uint32_t)q->hs, lanes), sizeof *map);
-    if (pl_lanes_map(q->cfg, (uint32_t)q->hs, lanes, map))
+    int32_t *map = nn_alloc(pl_lanes_count(q->cfg, &q->p, lanes), sizeof *map);
+    if (pl_lanes_map(q->cfg, &q->p, lanes, map))
         return map;
     free(map);
     return NULL;
@@ -107,14 +114,47 @@ static float *placed_vector(const struct qmodel *q, const struct pl_tensor *t, e
     return p;
 }
 
+/* MLA: a linear layer for each head. */
+static void set_heads(const struct qmodel *q, struct qlayer *y, enum pl_weight which, const struct pl_tensor *t)
+{
+    const struct pl_mla *m = &q->cfg->mla;
+    const bool values = which == PL_W_V_B;
+    const uint32_t n = values ? m->v : m->kv_rank, k = values ? m->kv_rank : (uint32_t)q->mla.nope;
+    struct qweight **heads = values ? &y->v_b : &y->k_b;
+    free_heads(q, *heads);
+    *heads = nn_alloc(q->cfg->n_heads, sizeof **heads);
+#pragma omp parallel
+    {
+        float *x = nn_alloc(k, sizeof *x);
+        uint32_t *code = nn_alloc(k, sizeof *code);
+        uint8_t *scale = nn_alloc(k, sizeof *scale);
+#pragma omp for
+        for (uint32_t h = 0; h < q->cfg->n_heads; h++) {
+            struct qweight *w = &(*heads)[h];
+            *w = (struct qweight){.n = n, .k = k, .groups = 1, .panel = nn_alloc(1, sizeof *w->panel)};
+            w->panel[0] = pl_panel_new(values ? &q->linear : &q->absorb, true, n, values ? q->mla.latent : k);
+            for (uint32_t i = 0; i < n; i++) {
+                pl_mla_row(q->cfg, t, values, h, i, x);
+                pl_quantise(&q->weight, x, NULL, k, code, scale);
+                pl_panel_set_right(values ? &q->linear : &q->absorb, w->panel[0], i, 0, k, code, scale);
+            }
+        }
+        free(x);
+        free(code);
+        free(scale);
+    }
+}
+
 void q_set_weight(const struct qmodel *q, struct qlayer *y, enum pl_weight which, const struct pl_tensor *t)
 {
     const struct pl_weight_info *info = pl_weight_info(which);
-    const uint32_t cols = pl_lanes_count(q->cfg, (uint32_t)q->hs, info->cols);
-    if (info->linear) {
+    const uint32_t cols = pl_lanes_count(q->cfg, &q->p, info->cols);
+    if (which == PL_W_K_B || which == PL_W_V_B) {
+        set_heads(q, y, which, t);
+    } else if (info->linear) {
         int32_t *r = places(q, info->rows), *c = places(q, info->cols);
         q_free_weight(&y->w[which]);
-        load_weight(q, &y->w[which], t, r, pl_lanes_count(q->cfg, (uint32_t)q->hs, info->rows), c, cols);
+        load_weight(q, &y->w[which], t, r, pl_lanes_count(q->cfg, &q->p, info->rows), c, cols);
         free(r);
         free(c);
     } else {
@@ -129,13 +169,16 @@ void q_layer_start(const struct qmodel *q, struct qlayer *y)
     make_cache(q, &y->vc, q->tiles * q->p.kv_tile, q->cfg->n_kv_heads * q->groups);
 }
 
-void q_free_weights(struct qlayer *y)
+void q_free_weights(const struct qmodel *q, struct qlayer *y)
 {
     for (unsigned w = 0; w < PL_WEIGHTS; w++) {
         q_free_weight(&y->w[w]);
         free(y->vec[w]);
         y->vec[w] = NULL;
     }
+    free_heads(q, y->k_b);
+    free_heads(q, y->v_b);
+    y->k_b = y->v_b = NULL;
 }
 
 static void load_layers(struct qmodel *q, const struct pl_nn *nn)
@@ -159,6 +202,8 @@ static enum pl_status make_specs(struct qmodel *q, struct pl_diag *d)
     const unsigned head = p->head_slot < p->mlen ? p->head_slot : p->mlen;
     PL_TRY(pl_mm_spec_init(&q->linear, &q->act, &q->weight, false, p->vec, p->mlen, p->blen, p->guard, p->acc_bits, d));
     PL_TRY(pl_mm_spec_init(&q->qk, &q->act, &q->kv, false, p->vec, head, p->blen, p->guard, p->acc_bits, d));
+    PL_TRY(pl_mm_spec_init(&q->absorb, &q->act, &q->weight, false, p->vec, q->mla.nope < p->mlen ? (unsigned)q->mla.nope : p->mlen, p->blen,
+                           p->guard, p->acc_bits, d));
     return pl_mm_spec_init(&q->pv, &q->act, &q->kv, true, p->vec, p->mlen, p->blen, p->guard, p->acc_bits, d);
 }
 
@@ -176,8 +221,12 @@ enum pl_status qmodel_start(const struct pl_nn *nn, const struct pl_plan *plan, 
     q->hs = plan->head_slot;
     q->kv_width = c->n_kv_heads * q->hs;
     q->kv_scales = pl_format_row_scales(&q->kv, q->kv_width);
-    q->group = pl_format_has_scale(&q->kv) && q->kv.block < q->hs ? q->kv.block : q->hs;
-    q->groups = q->hs / q->group;
+    q->mla = pl_mla_slots(c, plan);
+    if (!c->mla.kv_rank)
+        q->mla.nope = plan->mlen; /* nobody's */
+    q->vs = c->mla.kv_rank ? q->mla.latent : q->hs;
+    q->group = pl_format_has_scale(&q->kv) && q->kv.block < q->vs ? q->kv.block : q->vs;
+    q->groups = q->vs / q->group;
     q->tiles = (nn->context + plan->kv_tile - 1) / plan->kv_tile;
     const enum pl_status s = make_specs(q, d);
     if (s != PL_OK) {
@@ -185,7 +234,7 @@ enum pl_status qmodel_start(const struct pl_nn *nn, const struct pl_plan *plan, 
         return s;
     }
     q->lowest = -pl_minifloat_max(plan->vec);
-    q->inv_freq = nn_alloc(c->head_dim / 2, sizeof *q->inv_freq);
+    q->inv_freq = nn_alloc(pl_model_rope_dim(c) / 2, sizeof *q->inv_freq);
     pl_rope_inv_freq(c, q->inv_freq);
     q->embed = q_vector_weights(q, nn->ck->embed, c->vocab, c->hidden);
     q->final_gain = q_vector_weights(q, nn->ck->final_norm, 1, c->hidden);
@@ -221,7 +270,7 @@ void qmodel_free(struct qmodel *q)
         return;
     for (uint32_t l = 0; l < q->n_layers; l++) {
         struct qlayer *y = &q->layer[l];
-        q_free_weights(y);
+        q_free_weights(q, y);
         free_cache(&y->kc, q->tiles * q->cfg->n_kv_heads);
         free_cache(&y->vc, q->tiles * q->cfg->n_kv_heads * q->groups);
     }

@@ -20,13 +20,16 @@ struct qlayer {
     uint32_t window;              /* tokens it sees; 0: all */
     struct qweight w[PL_WEIGHTS]; /* linear layers */
     float *vec[PL_WEIGHTS];       /* gains, biases */
-    struct qcache kc, vc;
+    struct qweight *k_b, *v_b;    /* MLA: [H] */
+    struct qcache kc, vc;         /* MLA: rows only in kc */
 };
 struct qmodel {
     struct pl_plan p;
     const struct pl_model_config *cfg;
     struct pl_format act, weight, kv; /* resolved */
-    struct pl_mm_spec linear, qk, pv;
+    struct pl_mm_spec linear, qk, pv, absorb;
+    struct pl_mla_slots mla;
+    size_t vs; /* lanes of a head's output: hs, or MLA's latent */
     size_t pitch, hs, kv_width, kv_scales; /* lanes of a head; of a K or V row; its scales */
     size_t group, groups;                  /* V columns that share a fold; how many such groups in a head */
     size_t tiles;                          /* KV tiles of the context */
@@ -43,7 +46,7 @@ float *q_vector_weights(const struct qmodel *q, const struct pl_tensor *t, size_
 void q_layer_start(const struct qmodel *q, struct qlayer *y); /* empty caches */
 /* Take a weight, its rows or columns at their heads' lanes, matrices quantised into panels; what was there goes. */
 void q_set_weight(const struct qmodel *q, struct qlayer *y, enum pl_weight which, const struct pl_tensor *t);
-void q_free_weights(struct qlayer *y);
+void q_free_weights(const struct qmodel *q, struct qlayer *y);
 void q_free_weight(struct qweight *w);
 void q_rmsnorm(const struct qmodel *q, const float *x, const float *gain, float *y);
 
@@ -69,7 +72,7 @@ size_t q_width(const struct qmodel *q, size_t cols); /* rounded up to PITCH */
 /* y[rows][ldy] = Linear(x[rows][ldx], w), plan.k_tiles at a time */
 void q_linear(const struct qmodel *q, const float *x, size_t ldx, size_t rows, const struct qweight *w, float *y,
               size_t ldy);
-/* qattention.c: k and v [n][ld] of the pass appended to the cache; the outputs [n][ld] of the heads of queries x. */
+/* qattention.c: k and v [n][ld] of the pass appended to the cache; the outputs of the heads of queries x. */
 void q_kv_store(const struct qpass *p, const float *k, const float *v, size_t ld);
-void q_attention(const struct qpass *p, const float *x, float *out, size_t ld);
+void q_attention(const struct qpass *p, const float *x, size_t ldx, float *out, size_t ldo);
 #endif

@@ -51,7 +51,7 @@ void pl_nn_stream_embed(const struct pl_nn_stream *s, const uint32_t *ids, size_
 void pl_nn_stream_layer(struct pl_nn_stream *s, uint32_t l)
 {
     struct qlayer *y = s->q->layer;
-    q_free_weights(y);
+    q_free_weights(s->q, y);
     pl_graph_layer(s->q->cfg, l, &y->graph);
     y->window = pl_model_window(s->q->cfg, l);
     for (unsigned w = 1; w < PL_WEIGHTS; w++) {

@@ -10,6 +10,8 @@ static const struct {
 } known[] = {
     {"llama-3.1-8b", {.vocab = 128256, .hidden = 4096, .ffn = 14336, .n_layers = 32, .n_heads = 32, .n_kv_heads = 8, .head_dim = 128,
                       .max_position = 131072, .rms_eps = 1e-5, .rope_theta = 500000, .bos = -1}},
+    {"llama-3.2-1b", {.vocab = 128256, .hidden = 2048, .ffn = 8192, .n_layers = 16, .n_heads = 32, .n_kv_heads = 8, .head_dim = 64,
+                      .max_position = 131072, .rms_eps = 1e-5, .rope_theta = 500000, .tied = true, .bos = -1}},
     {"llama-3.3-70b", {.vocab = 128256, .hidden = 8192, .ffn = 28672, .n_layers = 80, .n_heads = 64, .n_kv_heads = 8, .head_dim = 128,
                        .max_position = 131072, .rms_eps = 1e-5, .rope_theta = 500000, .bos = -1}},
     {"gpt-oss-20b", {.family = PL_FAMILY_GPT_OSS, .vocab = 201088, .hidden = 2880, .ffn = 2880, .n_layers = 24, .n_heads = 64,

@@ -110,6 +110,77 @@ TEST(test_sinks)
     check_shapes(&m, shapes, 3, 30, 6, 16);
 }
 
+/* Latents and rotated parts below, at and above tiles and vector rows; with and without a low rank of queries. */
+TEST(test_latent_attention)
+{
+    (void)state;
+    static const struct {
+        uint32_t heads, kv_rank, q_rank, nope, rope, v, prompt, chunk;
+        uint32_t first, end; /* machines */
+    } shape[] = {{4, 32, 0, 16, 8, 16, 9, 0, 0, 3},     {6, 48, 24, 16, 16, 24, 9, 4, 1, 5}, {16, 128, 40, 32, 16, 32, 9, 8, 2, 5},
+                 {5, 64, 0, 24, 8, 16, 9, 1, 0, 2}, {4, 32, 0, 16, 8, 16, 38, 16, 1, 2}};
+    for (size_t i = 0; i < PL_COUNT(shape); i++)
+        for (size_t k = shape[i].first; k < shape[i].end; k++) {
+            struct pl_model_config m = base;
+            struct combo c = machines[k];
+            m.family = i % 2 ? PL_FAMILY_DEEPSEEK_V3 : PL_FAMILY_DEEPSEEK_V2;
+            m.mla = (struct pl_mla){shape[i].kv_rank, shape[i].q_rank, shape[i].nope, shape[i].rope, shape[i].v};
+            m.n_heads = shape[i].heads;
+            m.n_kv_heads = 1;
+            m.head_dim = m.mla.nope + m.mla.rope;
+            m.rope.softmax = 1.1;
+            c.random = &m;
+            c.synthetic = true;
+            c.prompt = shape[i].prompt;
+            c.decode = 5;
+            c.chunk = shape[i].chunk;
+            print_message("%s, %u heads, rank %u: ", pl_family_name(m.family), m.n_heads, m.mla.kv_rank);
+            check_combo(NULL, &c);
+        }
+}
+
+/* Words of the whole image of a public model, its experts left out, with this many layers; 0: all. */
+static size_t words(const char *file, uint32_t layers)
+{
+    struct pl_arena a;
+    struct pl_checkpoint *ck;
+    struct pl_arch arch;
+    struct pl_image img;
+    pl_arena_init(&a);
+    OK(pl_checkpoint_describe(&a, file, &ck, &d));
+    ck->config.moe = base.moe;
+    memset(ck->config.sparse, 0, sizeof ck->config.sparse);
+    ck->config.n_layers = layers ? layers : ck->config.n_layers;
+    OK(pl_arch_load("paper", &arch, &d));
+    OK(pl_arch_set(&arch, "hbm_bytes=1099511627776", &d));
+    const struct pl_comp_options opt = {.context = 4096, .no_weights = true};
+    OK(pl_comp_model(&a, ck, &arch, &opt, &img, &d));
+    OK(pl_isa_check(img.code, img.n_code, &d));
+    if (!layers)
+        print_message("%-18s: prefill %llu words, decode %zu\n", strrchr(file, '/') + 1,
+                      (unsigned long long)(img.entry[1].value - img.entry[0].value), img.n_code - (size_t)img.entry[1].value);
+    const size_t n = img.n_code;
+    pl_checkpoint_close(ck);
+    pl_arena_fini(&a);
+    return n;
+}
+
+/* The attention of public models compiles at full size, to code that does not grow with the number of layers: a layer of
+ * each kind, here in patterns of one and of two, is written once. */
+TEST(test_full_size)
+{
+    (void)state;
+    static const char *const name[] = {"llama-3.1-8b", "llama-3.3-70b", "smollm2-135m",     "qwen2.5-7b",
+                                       "qwen3-32b",    "gpt-oss-20b",   "deepseek-v2-lite", "deepseek-v3"};
+    for (size_t i = 0; i < PL_COUNT(name); i++) {
+        char path[96];
+        snprintf(path, sizeof path, "models/configs/%s.json", name[i]);
+        const char *file = shared_path(path);
+        if (file)
+            assert_int_equal(words(file, 0), words(file, 8));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -118,6 +189,9 @@ int main(void)
         cmocka_unit_test(test_yarn),
         cmocka_unit_test(test_windows),
         cmocka_unit_test(test_sinks),
+        cmocka_unit_test(test_latent_attention),
+        cmocka_unit_test(test_full_size),
     };
+    cmocka_set_test_filter(getenv("FAMILY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

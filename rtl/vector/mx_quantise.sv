@@ -1,0 +1,105 @@
+// mx_quantise - a block of N floats (Exp, Man) to an MX block by the floor rule (doc/numerics.md, 3): the entry of the array
+// and the store engine. An exponent is added to each lane first, exactly (section 7); 0 for none. Two registers.
+// SPDX-License-Identifier: Apache-2.0
+module mx_quantise #(
+    parameter int N = 16,
+    parameter int Exp = 8,
+    parameter int Man = 7,
+    parameter int Kind = 0,    // 0: MXINT of Qman bits, 1: MXFP of Qexp, Qman bits
+    parameter int Qexp = 0,
+    parameter int Qman = 4,
+    parameter int MaxCode = 7, // largest magnitude code: 2^(Qman-1) - 1, or that of the minifloat
+    parameter int Emax = 0,    // exponent of the largest element; 0 for MXINT
+    parameter int W = 1 + Exp + Man,
+    parameter int Qw = (Kind == 0) ? Qman : 1 + Qexp + Qman,
+    parameter int Aw = 9
+) (
+    input  logic            clk_i,
+    input  logic [N*W-1:0]  x_i,
+    input  logic [N*Aw-1:0] add_i, // signed
+    output logic [N*Qw-1:0] code_o,
+    output logic [7:0]      scale_o,
+    output logic            nan_o  // the block held a NaN or an infinity: scale 255, codes 0
+);
+    localparam int Bias = (1 << (Exp - 1)) - 1;
+    localparam int Xw = 12;
+    localparam logic [Exp-1:0] Top = {Exp{1'b1}};
+    localparam int Cw = (Kind == 0) ? Qman - 1 : Qexp + Qman; // bits of a magnitude code
+    localparam int Qf = (Kind == 0) ? Qman - 2 : Qman;        // fraction bits of an element of exponent 0
+    localparam int Emin = (Kind == 0) ? 0 : 2 - (1 << (Qexp - 1));
+    localparam int Up = (Qf > Man) ? Qf - Man : 0;            // zero bits below the significand, so that all shifts go right
+    localparam int Sw = Man + 1 + Up;
+
+    // exponents of the lanes and the largest of them
+    logic [N*Xw-1:0]      ex;
+    logic [N-1:0]         live;
+    logic                 bad;
+    logic signed [Xw-1:0] top;
+    logic                 any;
+    for (genvar l = 0; l < N; l++) begin : gen_exp
+        assign live[l]         = x_i[l*W+Man +: Exp] != '0;
+        assign ex[l*Xw +: Xw]  = Xw'(x_i[l*W+Man +: Exp]) - Xw'(Bias) + Xw'($signed(add_i[l*Aw +: Aw]));
+    end
+    always_comb begin
+        bad = 1'b0;
+        any = 1'b0;
+        top = '0;
+        for (int l = 0; l < N; l++) begin
+            bad = bad || (x_i[l*W+Man +: Exp] == Top);
+            if (live[l] && (!any || ($signed(ex[l*Xw +: Xw]) > top))) begin
+                any = 1'b1;
+                top = ex[l*Xw +: Xw];
+            end
+        end
+    end
+    logic [N*W-1:0]       x_q;
+    logic [N*Xw-1:0]      ex_q;
+    logic                 bad_q, any_q;
+    logic signed [Xw-1:0] top_q, e, shared;
+    always_ff @(posedge clk_i) begin
+        x_q   <= x_i;
+        ex_q  <= ex;
+        bad_q <= bad;
+        any_q <= any;
+        top_q <= top;
+    end
+    assign e      = top_q - Xw'(Emax);
+    assign shared = !any_q ? -Xw'(127) : (e < -Xw'(127)) ? -Xw'(127) : (e > Xw'(127)) ? Xw'(127) : e;
+
+    for (genvar l = 0; l < N; l++) begin : gen_lane
+        logic [W-1:0]         x;
+        logic signed [Xw-1:0] rel, drop, below;
+        logic [Sw-1:0]        sig, kept, rest;
+        logic                 up, zero;
+        logic [Xw+Sw-1:0]     mag;
+        logic [Cw-1:0]        code;
+        assign x     = x_q[l*W +: W];
+        assign zero  = x[W-2 -: Exp] == '0;
+        assign sig   = Sw'({1'b1, x[Man-1:0]}) << Up;
+        assign rel   = $signed(ex_q[l*Xw +: Xw]) - shared; // exponent within the block
+        assign below = (Kind == 0) ? -rel : (rel < Xw'(Emin)) ? Xw'(Emin) - rel : '0;
+        assign drop  = Xw'(Man + Up - Qf) + below; // bits that go, at least 0 unless the lane saturates
+        assign kept  = (drop > Xw'(Sw)) ? '0 : sig >> drop;
+        // what is dropped, from the top of the word down
+        assign rest  = (drop > Xw'(Sw)) ? Sw'(1) : (drop <= 0) ? '0 : sig << (Xw'(Sw) - drop);
+        assign up    = (drop <= Xw'(Sw)) && rest[Sw-1] && ((rest[Sw-2:0] != '0) || kept[0]);
+        if (Kind == 0) begin : gen_int
+            assign mag = (rel > 0) ? (Xw+Sw)'(MaxCode) : (Xw+Sw)'(kept) + (Xw+Sw)'(up);
+        end else begin : gen_fp
+            logic signed [Xw-1:0] field; // of the exponent, less that of subnormals
+            assign field = (rel < Xw'(Emin)) ? '0 : rel - Xw'(Emin);
+            assign mag = (rel > Xw'(200)) ? (Xw+Sw)'(MaxCode)
+                       : (Xw+Sw)'(kept) + (Xw+Sw)'(up) + ((Xw+Sw)'(field) << Qman);
+        end
+        assign code = zero ? '0 : (mag > (Xw+Sw)'(MaxCode)) ? Cw'(MaxCode) : mag[Cw-1:0];
+        always_ff @(posedge clk_i) begin
+            if (bad_q)          code_o[l*Qw +: Qw] <= '0;
+            else if (Kind == 0) code_o[l*Qw +: Qw] <= x[W-1] ? -{1'b0, code} : {1'b0, code};
+            else                code_o[l*Qw +: Qw] <= {x[W-1], code};
+        end
+    end
+    always_ff @(posedge clk_i) begin
+        scale_o <= bad_q ? 8'hff : 8'(shared + Xw'(127));
+        nan_o   <= bad_q;
+    end
+endmodule
