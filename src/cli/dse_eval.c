@@ -198,7 +198,7 @@ static void put_times(const struct dse_eval *e, double *value, double ttft_s, do
 static enum pl_status closed_form(struct dse_eval *e, const struct pl_arch *arch, double *value, struct pl_diag *d)
 {
     const struct pl_dse_spec *s = e->spec;
-    const struct pl_perf_job job = {s->prompt, s->output, s->sequences, 64};
+    const struct pl_perf_job job = {s->prompt, s->output, (uint32_t)s->sequences, 64};
     struct pl_perf_time t;
     struct pl_perf_events ev;
     struct pl_perf_energy en;
@@ -208,11 +208,15 @@ static enum pl_status closed_form(struct dse_eval *e, const struct pl_arch *arch
     value[DSE_hbm_gb] = t.hbm_bytes / 1e9;
     if (!e->want[DSE_energy_j] && !e->want[DSE_power_w])
         return PL_OK;
-    pl_perf_full_activity(arch, &ev); /* a second in which array and bus are busy as in decode */
-    ev.macs *= t.array_share;
-    ev.matrix_read_bits *= t.array_share;
-    ev.vector_read_bits *= t.array_share;
-    ev.quantised_elements *= t.array_share;
+    /* a second in which array and bus are busy as in decode: the step's products against what the array can do */
+    const double context = (double)s->prompt + (double)s->output / 2;
+    const double macs = pl_perf_active_params(&e->config) + pl_perf_attention_macs(&e->config, context);
+    const double array_share = macs * t.tps / ((double)arch->clock_hz * arch->mlen * arch->blen);
+    pl_perf_full_activity(arch, &ev);
+    ev.macs *= array_share;
+    ev.matrix_read_bits *= array_share;
+    ev.vector_read_bits *= array_share;
+    ev.quantised_elements *= array_share;
     ev.hbm_read_bits *= t.hbm_share;
     pl_perf_energy(arch, PL_PERF_SYNTHESIS, &ev, arch->clock_hz, &en);
     value[DSE_power_w] = en.watts;
