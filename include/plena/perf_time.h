@@ -34,6 +34,7 @@ struct pl_perf_pass {
     struct pl_perf_op_cost op[PL_PERF_OPS];
     double fixed_cyc, tile_cyc, window_cyc; /* sums; the drain at the end included */
     double fixed_bytes, tile_bytes, window_bytes; /* HBM traffic */
+    double fixed_array, tile_array, window_array; /* cycles in which the array takes a product */
     uint32_t rows, kv_tile, window; /* rows: of one sequence's attention; window 0: none */
 };
 /* One pass of `rows` live tokens (a power of two; 1: decode) as the compiler lays it out. head: the logits of one row
@@ -58,7 +59,7 @@ double pl_perf_batch_cycles(const struct pl_perf_pass *p, const uint64_t *positi
 
 struct pl_perf_job {
     uint64_t prompt, output; /* tokens of a sequence */
-    uint32_t batch;          /* sequences, one after the other in prefill, decoded together */
+    uint64_t batch;          /* sequences, one after the other in prefill, decoded together */
     uint32_t chunk;          /* most tokens of a prefill pass */
 };
 struct pl_perf_time {
@@ -66,7 +67,7 @@ struct pl_perf_time {
     double decode_cyc; /* all decode steps */
     double ttft_s, step_s, tps; /* mean step; tokens/s of decode, all sequences */
     double hbm_bytes;  /* prefill of one sequence and all decode steps */
-    double hbm_share;  /* of the peak, in decode */
+    double hbm_share, array_share; /* of the peaks, in decode: bytes; cycles in which the array takes a product */
 };
 /* One design point: prefill and decode of the job on one device. No allocation, no table kept between calls.
  * Errors: as pl_perf_pass; PL_ERANGE for a job without tokens. */

@@ -127,7 +127,7 @@ static enum pl_status time_table(struct perf_cmd *c, struct pl_buf *out)
     struct pl_table t;
     char b1[32], b2[32];
     const struct pl_arch *arch = &c->j.arch;
-    const struct pl_perf_job job = {c->prompt, c->output ? c->output : 1, (uint32_t)c->batch, (uint32_t)c->chunk};
+    const struct pl_perf_job job = {c->prompt, c->output ? c->output : 1, c->batch_asked, (uint32_t)c->chunk};
     PL_TRY(pl_perf_batch_pass(arch, &c->model, (uint32_t)c->batch, &step, &c->j.d));
     PL_TRY(pl_perf_pass(arch, &c->model, 1u << pl_log2(c->chunk), &pass, &c->j.d));
     PL_TRY(pl_perf_eval(arch, &c->model, &job, &time, &c->j.d));
@@ -157,7 +157,7 @@ static enum pl_status time_json(struct perf_cmd *c, json_t *o)
 {
     struct pl_perf_time t;
     struct pl_perf_pass step;
-    const struct pl_perf_job job = {c->prompt, c->output ? c->output : 1, (uint32_t)c->batch, (uint32_t)c->chunk};
+    const struct pl_perf_job job = {c->prompt, c->output ? c->output : 1, c->batch_asked, (uint32_t)c->chunk};
     PL_TRY(pl_perf_eval(&c->j.arch, &c->model, &job, &t, &c->j.d));
     PL_TRY(pl_perf_batch_pass(&c->j.arch, &c->model, (uint32_t)c->batch, &step, &c->j.d));
     json_t *ops = json_object();

@@ -321,7 +321,11 @@ static void kv_group(struct pass *p, double kv_heads, double times, const struct
     board_wait(b, data);
     p->began = b->now;
     f.mask = live > 1;
+    const double array = b->array;
     kv_tile(&f);
+    const double products = times * (b->array - array) * (p->rows.spread ? 1 : f.heads);
+    p->out->fixed_array += p->times * products;
+    p->out->tile_array += products;
     double sum = load_insns + 5;
     for (unsigned op = 0; op < PL_PERF_OPS; op++)
         sum += f.cyc[op];

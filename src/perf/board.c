@@ -46,6 +46,7 @@ void board_columns(struct board *b, double columns, const struct column *c, unsi
     const double plain = within + board_later(blen, c->turn), tail = within + board_later(blen, c->turn + LOOP_TAIL);
     const double pace = c->pairs ? (plain + tail) / 2 : tail;
     const double first = board_later(board_later(b->now, b->matrix_free), b->ready[in]), last = first + (columns - 1) * pace + within;
+    b->array += columns * c->tiles * blen;
     b->now = last + 1 + COLUMN_TAIL + LOOP_TAIL;
     b->matrix_free = last + blen;
     b->ready[P_MM] = last + b->result[PL_OPC_MM] + b->result[PL_OPC_MM_WO];

@@ -14,6 +14,7 @@ struct board {
     double now;           /* the front end's next issue slot */
     double ready[PLACES]; /* end of the last write */
     double scalar_free, matrix_free, bus_free;
+    double array; /* cycles of products so far */
 };
 typedef void board_body(struct board *b, const void *ctx);
 

@@ -164,8 +164,9 @@ void pass_linear(struct pass *p, const struct linear *l)
     p->asked = false;
     board_ints(b, 8);
     board_wait(b, p->first_set);
-    const double start = b->now;
+    const double start = b->now, array = b->array;
     columns_of(p, l, &w);
+    p->out->fixed_array += b->array - array;
     const double products = b->now;
     const double pace = (b->now - start) / w.sets, far = w.simple ? w.sets : w.sets - w.ahead, own = w.sets - w.ahead;
     if (own > 0) /* one more set is asked for with each that is begun */

@@ -50,9 +50,10 @@ static void linear(struct pass *p, enum pl_perf_op op, const struct linear *l)
 /* `times` products like this one, each with weights of its own. */
 static void each(struct pass *p, enum pl_perf_op op, double times, double rows, double k, double n)
 {
-    const double before = p->out->fixed_bytes;
+    const double before = p->out->fixed_bytes, array = p->out->fixed_array;
     pass_linear(p, &(struct linear){.rows = rows, .k = k, .n = n});
     pass_note(p, op, times);
+    p->out->fixed_array += (times - 1) * (p->out->fixed_array - array);
     p->out->fixed_bytes += (times - 1) * (p->out->fixed_bytes - before);
 }
 
@@ -189,6 +190,9 @@ static void layers(struct pass *p, bool sparse, double times, double windowed)
     sum->fixed_bytes += times * l.fixed_bytes;
     sum->tile_bytes += (times - windowed) * l.tile_bytes;
     sum->window_bytes += windowed * l.tile_bytes;
+    sum->fixed_array += times * l.fixed_array;
+    sum->tile_array += (times - windowed) * l.tile_array;
+    sum->window_array += windowed * l.tile_array;
 }
 
 static void finish(struct pass *p)
@@ -335,19 +339,22 @@ enum pl_status pl_perf_eval(const struct pl_arch *arch, const struct pl_model_co
     struct pl_perf_pass prefill, step;
     if (!job->prompt || !job->output || !job->batch || !job->chunk)
         return pl_fail(d, PL_ERANGE, "prompt, output, batch and chunk must be at least 1");
+    if (job->batch > UINT32_MAX)
+        return pl_fail(d, PL_ERANGE, "a batch of %llu sequences", (unsigned long long)job->batch);
     PL_TRY(pl_perf_pass(arch, m, 1u << pl_log2(job->chunk), &prefill, d));
-    PL_TRY(pl_perf_batch_pass(arch, m, job->batch, &step, d));
+    PL_TRY(pl_perf_batch_pass(arch, m, (uint32_t)job->batch, &step, d));
     const uint64_t rows = prefill.rows, passes = (job->prompt + rows - 1) / rows;
     const struct pl_perf_tiles before = sum_of_tiles(&prefill, passes, rows, 0), behind = sum_of_tiles(&step, job->output, 1, job->prompt);
-    const double n = (double)passes, steps = (double)job->output, batch = job->batch;
+    const double n = (double)passes, steps = (double)job->output, batch = (double)job->batch;
     *out = (struct pl_perf_time){
         .ttft_cyc = n * prefill.fixed_cyc + before.all * prefill.tile_cyc + before.window * prefill.window_cyc,
         .decode_cyc = steps * step.fixed_cyc + batch * (behind.all * step.tile_cyc + behind.window * step.window_cyc)};
     const double decode_bytes = steps * step.fixed_bytes + batch * (behind.all * step.tile_bytes + behind.window * step.window_bytes);
     out->hbm_bytes = n * prefill.fixed_bytes + before.all * prefill.tile_bytes + before.window * prefill.window_bytes + decode_bytes;
+    out->array_share = (steps * step.fixed_array + batch * (behind.all * step.tile_array + behind.window * step.window_array)) / out->decode_cyc;
     out->ttft_s = out->ttft_cyc / arch->clock_hz;
     out->step_s = out->decode_cyc / steps / arch->clock_hz;
-    out->tps = job->batch / out->step_s;
+    out->tps = batch / out->step_s;
     out->hbm_share = decode_bytes / out->decode_cyc / arch->hbm_bandwidth;
     return PL_OK;
 }

@@ -83,6 +83,7 @@ TEST(test_batches)
     OK(pl_perf_eval(&a, &m, &(struct pl_perf_job){5000, 1, 4, 64}, &t, &d));
     NEAR(t.decode_cyc, pl_perf_batch_cycles(&p, equal, 4), 1e-3);
     NEAR(t.tps * t.step_s, 4, 1e-9);
+    assert_true(t.array_share > 0.3 && t.array_share < 1 && t.hbm_share > 0.1 && t.hbm_share < 1);
     NEAR(pl_perf_batch_cycles(&p, mixed, 4), p.fixed_cyc + (2 + 0 + 4 + 1) * p.tile_cyc, 1e-3); /* tiles of 2048 tokens */
     /* Weights are read once for all four; each has its own cache. */
     assert_true(p.fixed_cyc < 4 * one.fixed_cyc && p.fixed_cyc > one.fixed_cyc);
