@@ -1,7 +1,7 @@
 #!/bin/sh
 # dse.sh PLENA - studies: the same after kills, by several processes, on MPI ranks of which one dies; errors that lose nothing.
 set -u
-plena=$1
+plena=$(cd "$(dirname "$1")" && pwd)/$(basename "$1") || exit 2
 dir=$(mktemp -d) || exit 2
 trap 'rm -rf "$dir"' EXIT
 cd "$dir" || exit 2
