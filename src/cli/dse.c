@@ -40,6 +40,12 @@ int cmd_dse(const struct verb *v, int argc, char **argv)
 #define X(name, text, doc) printf("  %-11s %s\n", text, doc);
     PL_DSE_SAMPLER_LIST(X)
 #undef X
+    for (size_t i = 0; i < PL_COUNT(subs); i++) {
+        char word[] = "dse", flag[] = "--help";
+        char *args[] = {word, flag, NULL};
+        printf("\n");
+        (void)subs[i].run(&subs[i], 2, args);
+    }
     return argc < 2 ? 2 : 0;
 }
 

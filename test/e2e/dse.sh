@@ -1,7 +1,7 @@
 #!/bin/sh
 # dse.sh PLENA - studies: the same after kills, by several processes, on MPI ranks of which one dies; errors that lose nothing.
 set -u
-plena=$1
+plena=$(cd "$(dirname "$1")" && pwd)/$(basename "$1") || exit 2
 dir=$(mktemp -d) || exit 2
 trap 'rm -rf "$dir"' EXIT
 cd "$dir" || exit 2
@@ -140,6 +140,18 @@ grep -q '^bo .* 1 studies' medians.txt && grep -q '^nsga2 .* 1 studies' medians.
 grep -q 'without real parameters' err || fail "$(cat err)"
 echo "ok 6 - tables and pictures"
 
+# The timing plane; closed form first, then the timing plane: of 5 simulated points the screened ones are at least as good.
+for fidelity in timing screen; do
+    study $fidelity 5 random 1 | sed 's/range: .*/pow2: [64, 1024]}/' >$fidelity.yaml
+    echo "fidelity: $fidelity" >>$fidelity.yaml
+    echo "screen: 20" >>$fidelity.yaml
+    "$plena" dse run $fidelity.yaml -o $fidelity.db --json >$fidelity.json || fail "fidelity $fidelity"
+    grep -q '"complete": 5' $fidelity.json || fail "fidelity $fidelity: $(cat $fidelity.json)"
+done
+volume() { sed -n 's/.*"hypervolume": \([0-9.]*\).*/\1/p' "$1"; }
+awk "BEGIN { exit !($(volume screen.json) > $(volume timing.json)) }" || fail "screening makes it worse"
+echo "ok 7 - simulated objectives"
+
 # A study file that is wrong says where.
 wrong() { # SED-EXPRESSION WORDS
     study wrong 5 random 1 | sed "$1" >wrong.yaml
@@ -156,4 +168,4 @@ wrong 's/\[2, 16\]/[2, 15]/' 'expected two powers of two'
 wrong 's/"mxint4:16"/"mxint9:16"/' 'mxint9'
 wrong 's/trials:/trails:/' 'unknown key "trails"; did you mean "trials"'
 wrong '/^objectives/,$d' 'needs "space" and "objectives"'
-echo "ok 7 - wrong study files"
+echo "ok 8 - wrong study files"

@@ -67,10 +67,15 @@ TEST(models_beat_chance)
     static const char *const names[] = {"branincurrin", "zdt2", "dtlz2_m3"};
     for (size_t i = 0; i < PL_COUNT(names); i++) {
         const struct dse_problem *p = problem(names[i]);
-        double bo, tpe, random;
-        OK(dse_problem_run(p, PL_DSE_BO, 1, 35, 1, &bo, NULL, &d));
-        OK(dse_problem_run(p, PL_DSE_TPE, 1, 35, 1, &tpe, NULL, &d));
-        OK(dse_problem_run(p, PL_DSE_RANDOM, 1, 35, 1, &random, NULL, &d));
+        double bo = 0, tpe = 0, random = 0, v;
+        for (uint64_t seed = 0; seed < 5; seed++) { /* one run may be lucky */
+            OK(dse_problem_run(p, PL_DSE_BO, seed, 50, 1, &v, NULL, &d));
+            bo += v;
+            OK(dse_problem_run(p, PL_DSE_TPE, seed, 50, 1, &v, NULL, &d));
+            tpe += v;
+            OK(dse_problem_run(p, PL_DSE_RANDOM, seed, 50, 1, &v, NULL, &d));
+            random += v;
+        }
         assert_true(bo > tpe && tpe > random);
     }
 }
