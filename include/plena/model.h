@@ -8,6 +8,9 @@
 #include "plena/base.h"
 #include "plena/mx.h"
 
+/* Places whose values linear layers take as inputs. */
+enum pl_site { PL_SITE_QKV, PL_SITE_O, PL_SITE_GATE_UP, PL_SITE_DOWN, PL_SITE_HEAD, PL_SITES };
+
 /* ---- config.json ---- */
 enum pl_rope_kind { PL_ROPE_DEFAULT, PL_ROPE_LINEAR, PL_ROPE_LLAMA3 };
 struct pl_model_config {
@@ -23,6 +26,8 @@ struct pl_model_config {
     unsigned n_eos;
     bool quantised;                   /* the file has plena_quantization: what plena quantize wrote */
     struct pl_format weight, act, kv; /* then: the formats of that object; weight is MX */
+    uint32_t rotate[PL_SITES];        /* lanes of the groups in which a site's inputs go through pl_vec_hadamard; 0: none */
+    bool k_offset;                    /* every layer has a vector that is added to K after RoPE (rotated when K is) */
 };
 /* Errors: PL_EPARSE, PL_ERANGE naming the key; PL_EUNSUPPORTED for other families and options. */
 enum pl_status pl_model_config_load(const char *path, struct pl_model_config *out, struct pl_diag *d);
@@ -66,6 +71,7 @@ void pl_tensor_to_f32(const struct pl_tensor *t, uint64_t first, size_t n, float
 /* ---- a whole checkpoint ---- */
 struct pl_layer_tensors {
     const struct pl_tensor *input_norm, *q, *k, *v, *o, *post_norm, *gate, *up, *down;
+    const struct pl_tensor *k_offset; /* [kv heads * head_dim], config.k_offset; else NULL */
 };
 struct pl_checkpoint {
     const char *dir;

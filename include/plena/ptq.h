@@ -12,6 +12,7 @@
 #include "plena/base_json.h"
 #include "plena/model.h"
 #include "plena/mx_plan.h"
+#include "plena/ptq_fold.h"
 
 /* ---- Hessian of the inputs of a linear layer ---- */
 struct pl_hessian;
@@ -80,6 +81,9 @@ struct pl_ptq_options {
     struct pl_plan plan; /* weight MX; activations and KV cache as they will be at run time */
     struct pl_ptq_rule rule;
     double damp;
+    const struct pl_fold_spec *fold; /* transforms worked into the weights first; or NULL */
+    const json_t *transforms;  /* what they are, for the recipe; borrowed; may be NULL */
+    bool center_keys;          /* K less its mean over the calibration tokens: softmax does not see it, the cache does */
     bool compare;              /* report the errors of rounding to nearest and of the peer's rule too */
     const json_t *provenance;  /* put into the recipe as it is; borrowed; may be NULL */
     void (*progress)(void *ctx, uint64_t done, uint64_t total); /* or NULL */

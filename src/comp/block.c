@@ -31,9 +31,10 @@ void emit_embed(struct comp *c)
         gp_give(em, used[i]);
 }
 
-/* ---- RMSNorm: y = x * rsqrt(mean(x^2) + eps) * gain ---- */
+/* ---- RMSNorm: y = x * rsqrt(mean(x^2) + eps) * gain, rotated where the checkpoint says so ---- */
 struct norm {
-    uint8_t x, y, gain, tmp;
+    uint8_t x, y, gain, tmp, group;
+    bool rotate;
 };
 
 static void norm_square(struct comp *c, void *ctx)
@@ -48,6 +49,8 @@ static void norm_scale(struct comp *c, void *ctx)
     const struct norm *r = ctx;
     INS(&c->em, V_MUL_VF, .rd = r->y, .rs1 = r->x, .rs2 = 1);
     INS(&c->em, V_MUL_VV, .rd = r->y, .rs1 = r->y, .rs2 = r->gain);
+    if (r->rotate)
+        INS(&c->em, C_HADAMARD_TRANSFORM, .rd = r->y, .rs1 = r->y, .rs2 = r->group);
 }
 
 /* f1 = 1 / sqrt(f1 / E + eps) */
@@ -61,12 +64,14 @@ static void norm_rsqrt(struct emit *em)
     INS(em, S_RECI_FP, .rd = 1, .rs1 = 1);
 }
 
-void emit_rmsnorm(struct comp *c, uint8_t desc, uint32_t live)
+void emit_rmsnorm(struct comp *c, enum pl_site site, uint8_t desc, uint32_t live)
 {
     struct emit *em = &c->em;
     const struct pl_map_rows *m = c->rows;
     emit_load_row(c, desc, &m->gain);
-    struct norm r = {gp_take(em), gp_take(em), gp_take(em), emit_const(em, m->tmp.base)};
+    struct norm r = {gp_take(em), gp_take(em), gp_take(em), emit_const(em, m->tmp.base), .rotate = c->cfg->rotate[site] > 0};
+    if (r.rotate)
+        r.group = emit_const(em, c->cfg->rotate[site]);
     const uint8_t x_row = emit_const(em, m->x.base), y_row = emit_const(em, m->y.base);
     if (live == 1 && m->live > 1) { /* only the last valid row, to row 0 */
         const uint8_t last = gp_take(em);
@@ -89,8 +94,8 @@ void emit_rmsnorm(struct comp *c, uint8_t desc, uint32_t live)
     emit_add(em, x_row, x_row, c->pitch);
     emit_add(em, y_row, y_row, c->pitch);
     loop_end(em, l);
-    const uint8_t used[] = {r.x, r.y, r.gain, r.tmp, x_row, y_row};
-    for (size_t i = 0; i < sizeof used; i++)
+    const uint8_t used[] = {r.x, r.y, r.gain, r.tmp, x_row, y_row, r.group};
+    for (size_t i = 0; i < sizeof used - !r.rotate; i++)
         gp_give(em, used[i]);
 }
 
@@ -214,6 +219,23 @@ void emit_rope(struct comp *c, const struct pl_map_tensor *t, uint32_t rows, boo
         rope_rows_wide(c, t, rows, packed, table);
 }
 
+/* ---- k += offset of the layer ---- */
+static void add_seg(struct comp *c, void *ctx)
+{
+    const uint8_t *r = ctx;
+    INS(&c->em, V_ADD_VV, .rd = r[0], .rs1 = r[0], .rs2 = r[1]);
+}
+
+void emit_k_offset(struct comp *c, uint8_t desc)
+{
+    struct pl_map_tensor offset = c->rows->gain;
+    offset.cols = c->rows->k.cols;
+    const struct pl_map_tensor *const t[] = {&c->rows->k, &offset};
+    uint8_t r[2];
+    emit_load_row(c, desc, &offset);
+    emit_rows(c, c->rows->live, offset.cols, t, r, 2, add_seg, r);
+}
+
 /* ---- KV append: all live rows of k and v, quantised on the way ---- */
 void emit_kv_store(struct comp *c)
 {
@@ -238,12 +260,6 @@ void emit_kv_store(struct comp *c)
 }
 
 /* ---- x += delta ---- */
-static void add_seg(struct comp *c, void *ctx)
-{
-    const uint8_t *r = ctx;
-    INS(&c->em, V_ADD_VV, .rd = r[0], .rs1 = r[0], .rs2 = r[1]);
-}
-
 void emit_residual(struct comp *c)
 {
     const struct pl_map_tensor *const t[] = {&c->rows->x, &c->rows->delta};
@@ -251,10 +267,10 @@ void emit_residual(struct comp *c)
     emit_rows(c, c->rows->live, c->rows->x.cols, t, r, 2, add_seg, r);
 }
 
-/* ---- gate = gate / (1 + exp(-gate)) * up ---- */
+/* ---- gate = gate / (1 + exp(-gate)) * up, rotated where the checkpoint says so ---- */
 struct swiglu {
     uint8_t r[2]; /* gate, up */
-    uint8_t tmp;
+    uint8_t tmp, group;
 };
 
 static void swiglu_seg(struct comp *c, void *ctx)
@@ -267,14 +283,19 @@ static void swiglu_seg(struct comp *c, void *ctx)
     INS(em, V_RECI_V, .rd = s->tmp, .rs1 = s->tmp);
     INS(em, V_MUL_VV, .rd = s->tmp, .rs1 = s->tmp, .rs2 = s->r[0]);
     INS(em, V_MUL_VV, .rd = s->r[0], .rs1 = s->tmp, .rs2 = s->r[1]);
+    if (c->cfg->rotate[PL_SITE_DOWN])
+        INS(em, C_HADAMARD_TRANSFORM, .rd = s->r[0], .rs1 = s->r[0], .rs2 = s->group);
 }
 
 void emit_swiglu(struct comp *c)
 {
     struct emit *em = &c->em;
     const struct pl_map_tensor *const t[] = {&c->rows->gate, &c->rows->up};
-    struct swiglu s = {.tmp = emit_const(em, c->rows->tmp.base)};
+    const uint32_t group = c->cfg->rotate[PL_SITE_DOWN];
+    struct swiglu s = {.tmp = emit_const(em, c->rows->tmp.base), .group = group ? emit_const(em, group) : 0};
     INS(em, S_LD_FP, .rd = 1, .imm = PL_FP_ONE);
     emit_rows(c, c->rows->live, c->rows->gate.cols, t, s.r, 2, swiglu_seg, &s);
     gp_give(em, s.tmp);
+    if (group)
+        gp_give(em, s.group);
 }

@@ -22,7 +22,7 @@ static void norm(struct comp *c, const char *op, unsigned gain)
 {
     emit_op(&c->em, op);
     const uint8_t desc = emit_layer_desc(c, gain);
-    emit_rmsnorm(c, desc, c->rows->live);
+    emit_rmsnorm(c, gain == LAYER_GAIN1 ? PL_SITE_QKV : PL_SITE_GATE_UP, desc, c->rows->live);
     gp_give(&c->em, desc);
 }
 
@@ -37,6 +37,12 @@ static void layer(struct comp *c)
     emit_op(em, "attention.rope");
     emit_rope(c, &m->q, m->att_live, m->pack != 0, 0);
     emit_rope(c, &m->k, m->live, false, 2);
+    if (c->cfg->k_offset) {
+        emit_op(em, "attention.k_offset");
+        const uint8_t desc = emit_layer_desc(c, LAYER_K_OFFSET);
+        emit_k_offset(c, desc);
+        gp_give(em, desc);
+    }
     emit_op(em, "attention.kv_store");
     emit_kv_store(c);
     emit_attention(c);
@@ -87,7 +93,7 @@ static struct code program(struct comp *c, const struct pl_map_rows *rows, bool 
     const struct loop l = loop_begin(em, c->cfg->n_layers);
     code.layer_begin = emit_pc(em);
     layer(c);
-    const uint8_t next = emit_layer_desc(c, DESC_PER_LAYER);
+    const uint8_t next = emit_layer_desc(c, layer_descs(c));
     INS(em, S_ST_INT, .rd = next, .imm = INT_LAYER);
     gp_give(em, next);
     loop_end(em, l);

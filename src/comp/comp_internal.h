@@ -27,6 +27,7 @@ enum {
     LAYER_DOWN,
     LAYER_K,
     LAYER_V,
+    LAYER_K_OFFSET, /* only where the checkpoint has offsets */
     DESC_PER_LAYER
 };
 /* INT SRAM words. */
@@ -44,6 +45,11 @@ struct comp {
     struct emit em;
     const struct pl_map_rows *rows; /* of the pass being emitted */
 };
+
+static inline uint32_t layer_descs(const struct comp *c)
+{
+    return DESC_PER_LAYER - !c->cfg->k_offset;
+}
 
 /* hbm.c: descriptors, placement and contents of HBM. */
 enum pl_status comp_hbm(struct comp *c, uint32_t logit_rows, struct pl_image *img, struct pl_diag *d);
@@ -84,10 +90,11 @@ void emit_gemm(struct comp *c, const struct gemm *g);
 
 /* block.c, attention.c, head.c: the operators. */
 void emit_embed(struct comp *c);
-void emit_rmsnorm(struct comp *c, uint8_t desc, uint32_t live);
+void emit_rmsnorm(struct comp *c, enum pl_site site, uint8_t desc, uint32_t live);
 void emit_rope_load(struct comp *c);
 /* rows: of tokens, or with `packed` of heads of one token. */
 void emit_rope(struct comp *c, const struct pl_map_tensor *t, uint32_t rows, bool packed, unsigned table);
+void emit_k_offset(struct comp *c, uint8_t desc);
 void emit_kv_store(struct comp *c);
 void emit_attention(struct comp *c);
 /* softmax.c: rows of scores become P; m, l and a = exp(old m - m) of every row in FP SRAM. */

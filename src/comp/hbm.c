@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "comp_internal.h"
+#include "plena/mx_hadamard.h"
 
 enum { ALIGN = 64, NO_LANE = -1 };
 
@@ -134,7 +135,7 @@ static void lay_out(struct hbm *h, uint32_t logit_rows, uint32_t capacity)
     for (unsigned i = 0; i < 4; i++)
         place(h, DESC_ROPE + i, rope_name[i], capacity, hs, &vec)->repeat = hs < c->arch->vlen;
     for (uint32_t l = 0; l < m->n_layers; l++) {
-        const uint32_t at = DESC_LAYERS + l * DESC_PER_LAYER;
+        const uint32_t at = DESC_LAYERS + l * layer_descs(c);
         const struct {
             const char *name;
             uint32_t rows, cols;
@@ -147,13 +148,30 @@ static void lay_out(struct hbm *h, uint32_t logit_rows, uint32_t capacity)
             [LAYER_DOWN] = {"down_proj", m->hidden, m->ffn, &w}};
         for (uint32_t i = 0; i < LAYER_K; i++)
             place(h, at + i, pl_arena_printf(c->a, "layers.%u.%s", l, t[i].name), t[i].rows, t[i].cols, t[i].format);
+        if (m->k_offset)
+            place(h, at + LAYER_K_OFFSET, pl_arena_printf(c->a, "layers.%u.k_offset", l), 1, k, &vec);
     }
     /* What is only written at run time comes last, behind the image's data. */
     for (uint32_t l = 0; l < m->n_layers; l++)
         for (uint32_t i = 0; i < 2; i++)
-            place(h, DESC_LAYERS + l * DESC_PER_LAYER + LAYER_K + i,
+            place(h, DESC_LAYERS + l * layer_descs(c) + LAYER_K + i,
                   pl_arena_printf(c->a, "layers.%u.%s_cache", l, i ? "v" : "k"), capacity, k, &kv);
     place(h, DESC_LOGITS, "logits", logit_rows, m->vocab, &vec);
+}
+
+/* What is added to K once that is rotated. */
+static void put_k_offset(const struct hbm *h, const struct pl_desc *t, const struct pl_tensor *src, const struct places *places)
+{
+    const struct comp *c = h->c;
+    double *row = pl_alloc(c->a, sizeof *row * t->cols);
+    float *in = pl_alloc(c->a, sizeof *in * (size_t)src->count), *x = pl_alloc(c->a, sizeof *x * t->cols);
+    pl_tensor_to_f32(src, 0, (size_t)src->count, in);
+    for (uint32_t i = 0; i < t->cols; i++)
+        row[i] = places->map[i] == NO_LANE ? 0 : (double)in[places->map[i]];
+    pl_hadamard_groups(row, t->cols, c->plan.rotate);
+    for (uint32_t i = 0; i < t->cols; i++)
+        x[i] = (float)row[i];
+    put_row(h, t, 0, x, pl_alloc(c->a, sizeof(uint32_t) * t->cols));
 }
 
 static void put_weights(struct hbm *h)
@@ -168,7 +186,7 @@ static void put_weights(struct hbm *h)
     put_rope(h);
     for (uint32_t l = 0; l < m->n_layers; l++) {
         const struct pl_layer_tensors *t = &c->ck->layer[l];
-        const struct pl_desc *at = &h->desc[DESC_LAYERS + l * DESC_PER_LAYER];
+        const struct pl_desc *at = &h->desc[DESC_LAYERS + l * layer_descs(c)];
         put_tensor(h, &at[LAYER_GAIN1], t->input_norm, NULL, NULL);
         put_tensor(h, &at[LAYER_WQ], t->q, &rope_q, NULL);
         put_tensor(h, &at[LAYER_WK], t->k, &rope_k, NULL);
@@ -178,13 +196,15 @@ static void put_weights(struct hbm *h)
         put_tensor(h, &at[LAYER_GATE], t->gate, NULL, NULL);
         put_tensor(h, &at[LAYER_UP], t->up, NULL, NULL);
         put_tensor(h, &at[LAYER_DOWN], t->down, NULL, NULL);
+        if (m->k_offset)
+            put_k_offset(h, &at[LAYER_K_OFFSET], t->k_offset, &rope_k);
     }
 }
 
 enum pl_status comp_hbm(struct comp *c, uint32_t logit_rows, struct pl_image *img, struct pl_diag *d)
 {
     struct hbm h = {.c = c};
-    const uint32_t n = DESC_LAYERS + c->cfg->n_layers * DESC_PER_LAYER;
+    const uint32_t n = DESC_LAYERS + c->cfg->n_layers * layer_descs(c);
     const uint32_t tile = c->plan.kv_tile;
     const uint32_t capacity = (c->context + tile - 1) / tile * tile + 64; /* a chunk may overhang the context */
     h.desc = PL_NEW_N(c->a, struct pl_desc, n);

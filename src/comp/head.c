@@ -63,7 +63,7 @@ void emit_head(struct comp *c, bool all_rows)
     const struct pl_map_rows *m = c->rows;
     emit_op(em, "final_norm");
     uint8_t desc = emit_const(em, DESC_FINAL_GAIN);
-    emit_rmsnorm(c, desc, all_rows ? m->live : 1);
+    emit_rmsnorm(c, PL_SITE_HEAD, desc, all_rows ? m->live : 1);
     gp_give(em, desc);
 
     emit_op(em, "lm_head");

@@ -202,7 +202,7 @@ static enum pl_status bind_layer(struct pl_arena *a, struct pl_checkpoint *ck, u
         else
             PL_TRY(need(ck, name, 0, want[i].cols, want[i].out, d));
     }
-    return PL_OK;
+    return c->k_offset ? need(ck, pl_arena_printf(a, "model.layers.%u.self_attn.k_offset", l), 0, kv, &t->k_offset, d) : PL_OK;
 }
 
 static enum pl_status bind_all(struct pl_arena *a, struct pl_checkpoint *ck, struct pl_diag *d)

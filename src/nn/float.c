@@ -6,11 +6,13 @@
 #include <string.h>
 
 #include "nn_internal.h"
+#include "plena/mx_hadamard.h"
 
 /* Activations are double arrays in both modes; F32 mode rounds every stored value to float, so that its results are
  * those of a float implementation while norms, softmax and rotations share one text. */
 struct flayer {
     float *input_norm, *post_norm, *q, *k, *v, *o, *gate, *up, *down;
+    float *k_offset;           /* or NULL */
     double *k_cache, *v_cache; /* [context][K*D] */
 };
 struct fmodel {
@@ -54,6 +56,7 @@ enum pl_status fmodel_new(const struct pl_nn *nn, struct fmodel **out, struct pl
         y->gate = weights(t->gate);
         y->up = weights(t->up);
         y->down = weights(t->down);
+        y->k_offset = t->k_offset ? weights(t->k_offset) : NULL;
         y->k_cache = nn_alloc(nn->context * kv, sizeof *y->k_cache);
         y->v_cache = nn_alloc(nn->context * kv, sizeof *y->v_cache);
     }
@@ -63,7 +66,7 @@ enum pl_status fmodel_new(const struct pl_nn *nn, struct fmodel **out, struct pl
 
 static void free_layer(struct flayer *y)
 {
-    float *const w[] = {y->input_norm, y->post_norm, y->q, y->k, y->v, y->o, y->gate, y->up, y->down};
+    float *const w[] = {y->input_norm, y->post_norm, y->q, y->k, y->v, y->o, y->gate, y->up, y->down, y->k_offset};
     for (size_t i = 0; i < PL_COUNT(w); i++)
         free(w[i]);
     free(y->k_cache);
@@ -142,10 +145,17 @@ static void rope(const struct fmodel *f, double *x, size_t s, size_t heads, size
         }
 }
 
+static void edit(const struct pl_nn *nn, uint32_t layer, enum pl_nn_operand what, double *x, size_t rows, size_t cols)
+{
+    if (nn->hook.edit)
+        nn->hook.edit(nn->hook.ctx, layer, what, x, rows, cols);
+}
+
 /* One head of one token over `n` cached tokens. q, o [D]; k, v with `stride` between tokens. */
-static void attend(const struct fmodel *f, const double *q, const double *k, const double *v, size_t n, size_t stride,
+static void attend(const struct pl_nn *nn, uint32_t layer, const double *q, const double *k, const double *v, size_t n, size_t stride,
                    size_t dim, double *p, double *o)
 {
+    const struct fmodel *f = nn->f;
     double max = -INFINITY, sum = 0;
     const double scale = 1.0 / sqrt((double)dim);
     for (size_t t = 0; t < n; t++) {
@@ -157,6 +167,7 @@ static void attend(const struct fmodel *f, const double *q, const double *k, con
     }
     for (size_t t = 0; t < n; t++)
         sum += p[t] = exp(p[t] - max);
+    edit(nn, layer, PL_NN_OP_P, p, 1, n);
     memset(o, 0, dim * sizeof *o);
     for (size_t t = 0; t < n; t++)
         for (size_t i = 0; i < dim; i++)
@@ -165,43 +176,62 @@ static void attend(const struct fmodel *f, const double *q, const double *k, con
         o[i] = keep(f, o[i] / sum);
 }
 
-static void attention(const struct pl_nn *nn, struct flayer *y, const double *h, size_t s, double *out)
+static void attention(const struct pl_nn *nn, struct flayer *y, double *h, size_t s, double *out)
 {
     const struct pl_model_config *c = nn->cfg;
     const struct fmodel *f = nn->f;
     const size_t dim = c->head_dim, kv = c->n_kv_heads * dim, qn = c->n_heads * dim, group = c->n_heads / c->n_kv_heads;
-    const uint32_t pos = nn->length;
+    const uint32_t pos = nn->length, l = (uint32_t)(y - nn->f->layer);
     double *q = nn_alloc(s * qn, sizeof *q), *o = nn_alloc(s * qn, sizeof *o);
     double *k = y->k_cache + pos * kv, *v = y->v_cache + pos * kv;
+    edit(nn, l, PL_NN_IN_QKV, h, s, c->hidden);
     linear(f, h, y->q, s, qn, c->hidden, q);
     linear(f, h, y->k, s, kv, c->hidden, k);
     linear(f, h, y->v, s, kv, c->hidden, v);
     rope(f, q, s, c->n_heads, dim, pos);
     rope(f, k, s, c->n_kv_heads, dim, pos);
+    for (size_t i = 0; y->k_offset && i < s * kv; i++)
+        k[i] = keep(f, k[i] + (double)y->k_offset[i % kv]);
+    edit(nn, l, PL_NN_OP_Q, q, s * c->n_heads, dim);
+    edit(nn, l, PL_NN_OP_K, k, s * c->n_kv_heads, dim);
+    edit(nn, l, PL_NN_OP_V, v, s * c->n_kv_heads, dim);
 #pragma omp parallel
     {
         double *p = nn_alloc(pos + s, sizeof *p);
 #pragma omp for schedule(dynamic, 4)
         for (size_t i = 0; i < s * c->n_heads; i++) {
             const size_t t = i / c->n_heads, head = i % c->n_heads, g = head / group * dim;
-            attend(f, q + t * qn + head * dim, y->k_cache + g, y->v_cache + g, pos + t + 1, kv, dim, p,
+            attend(nn, l, q + t * qn + head * dim, y->k_cache + g, y->v_cache + g, pos + t + 1, kv, dim, p,
                    o + t * qn + head * dim);
         }
         free(p);
     }
+    edit(nn, l, PL_NN_IN_O, o, s, qn);
     linear(f, o, y->o, s, c->hidden, qn, out);
     free(q);
     free(o);
 }
 
-static void mlp(const struct pl_nn *nn, const struct flayer *y, const double *h, size_t s, double *out)
+/* The unnormalised transform of the inputs of a quantised checkpoint's linear layers. */
+static void rotate(const struct fmodel *f, double *x, size_t n, size_t group)
+{
+    pl_hadamard_groups(x, n, group);
+    for (size_t i = 0; group && i < n; i++)
+        x[i] = keep(f, x[i]);
+}
+
+static void mlp(const struct pl_nn *nn, const struct flayer *y, double *h, size_t s, double *out)
 {
     const struct pl_model_config *c = nn->cfg;
+    const uint32_t l = (uint32_t)(y - nn->f->layer);
+    edit(nn, l, PL_NN_IN_GATE_UP, h, s, c->hidden);
     double *g = nn_alloc(s * c->ffn, sizeof *g), *u = nn_alloc(s * c->ffn, sizeof *u);
     linear(nn->f, h, y->gate, s, c->ffn, c->hidden, g);
     linear(nn->f, h, y->up, s, c->ffn, c->hidden, u);
     for (size_t i = 0; i < s * c->ffn; i++)
         g[i] = keep(nn->f, g[i] / (1.0 + exp(-g[i])) * u[i]);
+    rotate(nn->f, g, s * c->ffn, c->rotate[PL_SITE_DOWN]);
+    edit(nn, l, PL_NN_IN_DOWN, g, s, c->ffn);
     linear(nn->f, g, y->down, s, c->hidden, c->ffn, out);
     free(g);
     free(u);
@@ -218,10 +248,12 @@ void fmodel_forward(struct pl_nn *nn, const uint32_t *ids, size_t n, bool last_o
     for (uint32_t l = 0; l < c->n_layers; l++) {
         struct flayer *y = &f->layer[l];
         rmsnorm(f, x, y->input_norm, n, e, c->rms_eps, h);
+        rotate(f, h, n * e, c->rotate[PL_SITE_QKV]);
         attention(nn, y, h, n, delta);
         for (size_t i = 0; i < n * e; i++)
             x[i] = keep(f, x[i] + delta[i]);
         rmsnorm(f, x, y->post_norm, n, e, c->rms_eps, h);
+        rotate(f, h, n * e, c->rotate[PL_SITE_GATE_UP]);
         mlp(nn, y, h, n, delta);
         for (size_t i = 0; i < n * e; i++)
             x[i] = keep(f, x[i] + delta[i]);
@@ -229,6 +261,8 @@ void fmodel_forward(struct pl_nn *nn, const uint32_t *ids, size_t n, bool last_o
     const size_t first = last_only ? n - 1 : 0, rows = n - first;
     double *out = nn_alloc(rows * c->vocab, sizeof *out);
     rmsnorm(f, x + first * e, f->final_norm, rows, e, c->rms_eps, h);
+    rotate(f, h, rows * e, c->rotate[PL_SITE_HEAD]);
+    edit(nn, c->n_layers, PL_NN_IN_HEAD, h, rows, e);
     linear(f, h, f->lm_head, rows, c->vocab, e, out);
     for (size_t i = 0; i < rows * c->vocab; i++)
         logits[i] = (float)out[i];

@@ -2,11 +2,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "quant_internal.h"
 
+#include "plena/mx_hadamard.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { NO_LANE = -1 };
 
 size_t q_width(const struct qmodel *q, size_t cols)
 {
@@ -14,8 +14,7 @@ size_t q_width(const struct qmodel *q, size_t cols)
 }
 
 /* ---- weights ---- */
-/* Source row or column of each lane of heads in slots; see doc/lowering.md, 5. */
-static int32_t *head_places(const struct qmodel *q, bool query, bool split)
+int32_t *q_head_places(const struct qmodel *q, bool query, bool split)
 {
     const uint32_t dim = q->cfg->head_dim, n_heads = query ? q->cfg->n_heads : q->cfg->n_kv_heads;
     int32_t *map = nn_alloc(n_heads * q->hs, sizeof *map);
@@ -109,11 +108,11 @@ void q_set_weight(const struct qmodel *q, struct qlayer *y, enum pl_nn_weight wh
     case PL_NN_W_Q:
     case PL_NN_W_K:
     case PL_NN_W_V:
-        places = head_places(q, which == PL_NN_W_Q, which != PL_NN_W_V);
+        places = q_head_places(q, which == PL_NN_W_Q, which != PL_NN_W_V);
         load_weight(q, w, t, places, which == PL_NN_W_Q ? heads : q->kv_width, NULL, c->hidden);
         break;
     case PL_NN_W_O:
-        places = head_places(q, true, false);
+        places = q_head_places(q, true, false);
         load_weight(q, w, t, NULL, c->hidden, places, heads);
         break;
     case PL_NN_W_GATE:
@@ -126,6 +125,24 @@ void q_set_weight(const struct qmodel *q, struct qlayer *y, enum pl_nn_weight wh
     default:
         break;
     }
+    free(places);
+}
+
+void q_set_k_offset(const struct qmodel *q, struct qlayer *y, const struct pl_tensor *t)
+{
+    int32_t *places = q_head_places(q, false, true);
+    float *x = nn_alloc(t->count, sizeof *x);
+    double *row = nn_alloc(q->kv_width, sizeof *row);
+    free(y->k_offset);
+    y->k_offset = nn_alloc(q_width(q, q->kv_width), sizeof *y->k_offset);
+    pl_tensor_to_f32(t, 0, t->count, x);
+    for (size_t i = 0; i < q->kv_width; i++)
+        row[i] = places[i] == NO_LANE ? 0 : (double)x[places[i]];
+    pl_hadamard_groups(row, q->kv_width, q->p.rotate);
+    for (size_t i = 0; i < q->kv_width; i++)
+        y->k_offset[i] = pl_vec_round(q->p.vec, (float)row[i]);
+    free(x);
+    free(row);
     free(places);
 }
 
@@ -143,6 +160,8 @@ static void load_layers(struct qmodel *q, const struct pl_nn *nn)
         struct qlayer *y = &q->layer[l];
         y->gain1 = q_vector_weights(q, t->input_norm, 1, q->cfg->hidden);
         y->gain2 = q_vector_weights(q, t->post_norm, 1, q->cfg->hidden);
+        if (t->k_offset)
+            q_set_k_offset(q, y, t->k_offset);
         for (size_t i = 0; i < PL_COUNT(w); i++)
             q_set_weight(q, y, (enum pl_nn_weight)i, w[i]);
         q_layer_start(q, y);
@@ -223,6 +242,7 @@ void qmodel_free(struct qmodel *q)
         free_cache(&y->vc, q->tiles * q->cfg->n_kv_heads * q->groups);
         free(y->gain1);
         free(y->gain2);
+        free(y->k_offset);
     }
     q_free_weight(&q->lm_head);
     free(q->layer);
@@ -267,7 +287,20 @@ void q_rmsnorm(const struct qmodel *q, const float *x, const float *gain, float 
     pl_vec_mul(v, y, gain, width, y);
 }
 
-/* Rotate the heads of one token row; scale is folded into the tables of q. */
+void q_final_norm(const struct qmodel *q, const float *x, float *y)
+{
+    q_rmsnorm(q, x, q->final_gain, y);
+    q_rotate(q, PL_SITE_HEAD, y, q_width(q, q->cfg->hidden));
+}
+
+void q_rotate(const struct qmodel *q, enum pl_site site, float *x, size_t n)
+{
+    const uint32_t group = q->cfg->rotate[site];
+    for (size_t i = 0; group && i < n; i += group)
+        pl_vec_hadamard(q->p.vec, x + i, group, x + i);
+}
+
+/* The heads of one token row, turned by its position; scale is folded into the tables of q. */
 static void rope(const struct qmodel *q, float *x, uint32_t n_heads, uint32_t pos, double scale)
 {
     const struct pl_minifloat v = q->p.vec;
@@ -286,8 +319,6 @@ static void rope(const struct qmodel *q, float *x, uint32_t n_heads, uint32_t po
         pl_vec_mul(v, t, si, hs, t);
         pl_vec_mul(v, p, co, hs, p);
         pl_vec_add(v, p, t, hs, p);
-        for (size_t i = 0; q->p.rotate && i < hs; i += q->p.rotate)
-            pl_vec_hadamard(v, p + i, q->p.rotate, p + i);
     }
     free(co);
     free(si);
@@ -304,7 +335,14 @@ static void swiglu(const struct qmodel *q, float *g, const float *u, size_t n)
     pl_vec_reci(v, t, n, t);
     pl_vec_mul(v, t, g, n, t);
     pl_vec_mul(v, t, u, n, g);
+    q_rotate(q, PL_SITE_DOWN, g, n);
     free(t);
+}
+
+static void rotate_heads(const struct qmodel *q, float *x, uint32_t n_heads)
+{
+    for (size_t i = 0; q->p.rotate && i < n_heads * q->hs; i += q->p.rotate)
+        pl_vec_hadamard(q->p.vec, x + i, q->p.rotate, x + i);
 }
 
 /* Is this the site whose inputs were asked for? Then give them. */
@@ -331,8 +369,10 @@ void q_attention_half(const struct qmodel *q, struct qlayer *y, float *x, float 
     const size_t w = q_width(q, c->hidden), wq = q_width(q, c->n_heads * q->hs), wk = q_width(q, q->kv_width);
     const double scale = 1.0 / sqrt((double)c->head_dim) / (q->p.rotate ? q->p.rotate : 1);
 #pragma omp parallel for
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         q_rmsnorm(q, x + i * w, y->gain1, h + i * w);
+        q_rotate(q, PL_SITE_QKV, h + i * w, w);
+    }
     if (tapped(q, tap, PL_NN_QKV, h, w, n))
         return;
     float *qr = nn_alloc(n * wq, sizeof *qr), *k = nn_alloc(n * wk, sizeof *k), *v = nn_alloc(n * wk, sizeof *v);
@@ -344,8 +384,17 @@ void q_attention_half(const struct qmodel *q, struct qlayer *y, float *x, float 
         rope(q, qr + i * wq, c->n_heads, pos + (uint32_t)i, scale);
         rope(q, k + i * wk, c->n_kv_heads, pos + (uint32_t)i, 1.0);
     }
-    q_attention(q, y, pos, n, qr, k, v);
-    if (!tapped(q, tap, PL_NN_O, qr, wq, n))
+    const bool stop = tapped(q, tap, PL_NN_KEYS, k, wk, n);
+#pragma omp parallel for
+    for (size_t i = 0; i < n; i++) {
+        rotate_heads(q, qr + i * wq, c->n_heads);
+        rotate_heads(q, k + i * wk, c->n_kv_heads);
+        if (y->k_offset)
+            pl_vec_add(q->p.vec, k + i * wk, y->k_offset, q->kv_width, k + i * wk);
+    }
+    if (!stop)
+        q_attention(q, y, pos, n, qr, k, v);
+    if (!stop && !tapped(q, tap, PL_NN_O, qr, wq, n))
         add_linear(q, qr, wq, n, &y->o, x, w);
     free(qr);
     free(k);
@@ -356,8 +405,10 @@ void q_mlp_half(const struct qmodel *q, struct qlayer *y, float *x, float *h, si
 {
     const size_t w = q_width(q, q->cfg->hidden), wf = q_width(q, q->cfg->ffn);
 #pragma omp parallel for
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         q_rmsnorm(q, x + i * w, y->gain2, h + i * w);
+        q_rotate(q, PL_SITE_GATE_UP, h + i * w, w);
+    }
     if (tapped(q, tap, PL_NN_GATE_UP, h, w, n))
         return;
     float *g = nn_alloc(n * wf, sizeof *g), *u = nn_alloc(n * wf, sizeof *u);
@@ -385,7 +436,7 @@ void qmodel_forward(struct pl_nn *nn, const uint32_t *ids, size_t n, bool last_o
     }
     const size_t first = last_only ? n - 1 : 0;
     for (size_t i = first; i < n; i++)
-        q_rmsnorm(q, x + i * w, q->final_gain, h + i * w);
+        q_final_norm(q, x + i * w, h + i * w);
     q_linear(q, h + first * w, w, n - first, &q->lm_head, logits, q->cfg->vocab);
     free(x);
     free(h);

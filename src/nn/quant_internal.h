@@ -16,6 +16,7 @@ struct qcache { /* K or V of one layer: codes and scales of whole token rows, an
 };
 struct qlayer {
     float *gain1, *gain2;
+    float *k_offset; /* [K*hs], rotated like K; or NULL */
     struct qweight q, k, v, o, gate, up, down;
     struct qcache kc, vc;
 };
@@ -35,12 +36,19 @@ struct qmodel {
 };
 
 enum pl_status qmodel_start(const struct pl_nn *nn, const struct pl_plan *plan, struct qmodel **out, struct pl_diag *d);
+enum { NO_LANE = -1 };
+/* Source row or column of each lane of heads in slots, or NO_LANE; heap. See doc/lowering.md, 5. */
+int32_t *q_head_places(const struct qmodel *q, bool query, bool split);
 float *q_vector_weights(const struct qmodel *q, const struct pl_tensor *t, size_t rows, size_t cols);
 void q_layer_start(const struct qmodel *q, struct qlayer *y); /* empty caches */
 /* Quantise a matrix into its panels, its rows or columns at their heads' lanes; what was there goes. */
 void q_set_weight(const struct qmodel *q, struct qlayer *y, enum pl_nn_weight which, const struct pl_tensor *t);
 void q_free_weight(struct qweight *w);
+void q_set_k_offset(const struct qmodel *q, struct qlayer *y, const struct pl_tensor *t);
 void q_rmsnorm(const struct qmodel *q, const float *x, const float *gain, float *y);
+/* The site's online rotation of n lanes, where it has one. */
+void q_rotate(const struct qmodel *q, enum pl_site site, float *x, size_t n);
+void q_final_norm(const struct qmodel *q, const float *x, float *y); /* and its rotation */
 
 struct qtap { /* stop a layer at the inputs of one site */
     enum pl_nn_site site;

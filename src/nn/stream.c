@@ -58,6 +58,10 @@ void pl_nn_stream_layer(struct pl_nn_stream *s, uint32_t l)
     free(y->gain2);
     y->gain1 = q_vector_weights(s->q, t->input_norm, 1, s->q->cfg->hidden);
     y->gain2 = q_vector_weights(s->q, t->post_norm, 1, s->q->cfg->hidden);
+    free(y->k_offset);
+    y->k_offset = NULL;
+    if (t->k_offset)
+        q_set_k_offset(s->q, y, t->k_offset);
 }
 
 void pl_nn_stream_set(struct pl_nn_stream *s, enum pl_nn_weight which, const struct pl_tensor *t)
@@ -65,16 +69,40 @@ void pl_nn_stream_set(struct pl_nn_stream *s, enum pl_nn_weight which, const str
     q_set_weight(s->q, s->q->layer, which, t);
 }
 
+void pl_nn_stream_set_k_offset(struct pl_nn_stream *s, const struct pl_tensor *t)
+{
+    q_set_k_offset(s->q, s->q->layer, t);
+}
+
 size_t pl_nn_stream_cols(const struct pl_nn_stream *s, enum pl_nn_site site)
 {
     const struct pl_model_config *c = s->q->cfg;
-    return site == PL_NN_O ? (size_t)c->n_heads * c->head_dim : site == PL_NN_DOWN ? c->ffn : c->hidden;
+    return site == PL_NN_O      ? (size_t)c->n_heads * c->head_dim
+           : site == PL_NN_DOWN ? c->ffn
+           : site == PL_NN_KEYS ? (size_t)c->n_kv_heads * c->head_dim
+                                : c->hidden;
+}
+
+/* K as it is, in the order of its tensor's rows. */
+static void tap_keys(const struct qmodel *q, const float *x, size_t ldx, size_t rows, float *out)
+{
+    const size_t width = (size_t)q->cfg->n_kv_heads * q->cfg->head_dim;
+    int32_t *places = q_head_places(q, false, true);
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = 0; i < q->kv_width; i++)
+            if (places[i] != NO_LANE)
+                out[r * width + (size_t)places[i]] = x[r * ldx + i];
+    free(places);
 }
 
 void q_tap(const struct qmodel *q, enum pl_nn_site site, const float *x, size_t ldx, size_t rows, float *out)
 {
     const struct pl_model_config *c = q->cfg;
     const struct pl_format *f = &q->linear.left;
+    if (site == PL_NN_KEYS) {
+        tap_keys(q, x, ldx, rows, out);
+        return;
+    }
     const size_t lanes = site == PL_NN_O ? c->n_heads * q->hs : site == PL_NN_DOWN ? c->ffn : c->hidden;
 #pragma omp parallel
     {
@@ -106,9 +134,9 @@ void pl_nn_stream_inputs(struct pl_nn_stream *s, const float *x, size_t n, enum 
     memcpy(y, x, n * w * sizeof *y);
     if (site == PL_NN_HEAD) {
         for (size_t i = 0; i < n; i++)
-            q_rmsnorm(q, y + i * w, q->final_gain, h + i * w);
+            q_final_norm(q, y + i * w, h + i * w);
         q_tap(q, site, h, w, n, out);
-    } else if (site == PL_NN_QKV || site == PL_NN_O) {
+    } else if (site == PL_NN_QKV || site == PL_NN_O || site == PL_NN_KEYS) {
         q_attention_half(q, q->layer, y, h, 0, n, &tap);
     } else {
         q_mlp_half(q, q->layer, y, h, n, &tap);

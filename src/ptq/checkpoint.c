@@ -12,6 +12,7 @@ enum { ROWS = 2048 }; /* rows of a matrix in floating point at a time */
 struct run {
     struct ptq_job j;
     struct pl_nn_stream *stream; /* NULL: no calibration */
+    struct pl_fold *fold;        /* or NULL */
     float **x;                   /* state of each text before the current layer */
     uint64_t done, total;
 };
@@ -60,6 +61,29 @@ static void advance(struct run *r, void (*half)(struct pl_nn_stream *, float *, 
     for (size_t i = 0; r->stream && i < r->j.n_texts; i++)
         if (r->j.text[i].n)
             half(r->stream, r->x[i], r->j.text[i].n);
+}
+
+/* The mean of K after RoPE, over all tokens, negated: what is added to K. In the shard, and in the stream from now on. */
+static void center_keys(struct run *r, struct pl_arena *a, uint32_t l, struct ptq_shard *out)
+{
+    const size_t k = pl_nn_stream_cols(r->stream, PL_NN_KEYS);
+    double *sum = PL_NEW_N(a, double, k);
+    float *mean = PL_NEW_N(a, float, k);
+    for (size_t i = 0; i < r->j.n_texts; i++) {
+        const size_t n = r->j.text[i].n;
+        float *in = ptq_scratch(n * k, sizeof *in);
+        if (n)
+            pl_nn_stream_inputs(r->stream, r->x[i], n, PL_NN_KEYS, in);
+        for (size_t t = 0; t < n * k; t++)
+            sum[t % k] += (double)in[t];
+        free(in);
+    }
+    for (size_t i = 0; i < k; i++)
+        mean[i] = (float)(-sum[i] / (double)r->j.tokens);
+    const struct pl_tensor t = {.name = pl_arena_printf(a, "model.layers.%u.self_attn.k_offset", l), .dtype_name = "F32", .dtype = PL_DTYPE_F32,
+                                .rank = 1, .shape = {k}, .data = (const uint8_t *)mean, .bytes = k * sizeof *mean, .count = k};
+    pl_nn_stream_set_k_offset(r->stream, &t);
+    ptq_shard_put(out, t.name, t.dtype_name, t.rank, t.shape, t.data, t.bytes);
 }
 
 /* ---- one matrix ---- */
@@ -213,12 +237,24 @@ static enum pl_status round_layer(struct run *r, struct pl_arena *a, uint32_t l,
         for (n = 1; i + n < LINEARS && m[i + n].site == m[i].site;)
             n++;
         PL_TRY(round_group(r, a, m + i, n, out, report));
+        if (m[i].site == PL_NN_QKV && r->j.o->center_keys)
+            center_keys(r, a, l, out);
         if (m[i].site == PL_NN_O)
             advance(r, pl_nn_stream_attend);
     }
     PL_TRY(keep(r, r->j.ck->layer[l].input_norm, out));
     PL_TRY(keep(r, r->j.ck->layer[l].post_norm, out));
     return ptq_shard_write(out, ptq_shard_path(&r->j, l), report, r->j.d);
+}
+
+static enum pl_status reload_keys(struct run *r, struct pl_arena *a, const struct pl_safetensors *st, const char *path, uint32_t l)
+{
+    const char *name = pl_arena_printf(a, "model.layers.%u.self_attn.k_offset", l);
+    const struct pl_tensor *t = pl_safetensors_find(st, name);
+    if (!t || t->dtype != PL_DTYPE_F32 || t->count != pl_nn_stream_cols(r->stream, PL_NN_KEYS))
+        return pl_fail(r->j.d, PL_EPARSE, "%s: tensor \"%s\" is missing or of another shape", path, name);
+    pl_nn_stream_set_k_offset(r->stream, t);
+    return PL_OK;
 }
 
 /* A layer that an earlier run has finished. */
@@ -237,6 +273,8 @@ static enum pl_status reload_layer(struct run *r, struct pl_arena *a, uint32_t l
         if (s == PL_OK && r->stream)
             pl_nn_stream_set(r->stream, (enum pl_nn_weight)m[i].which, &t);
     }
+    if (s == PL_OK && r->j.o->center_keys)
+        s = reload_keys(r, a, &st, path, l);
     pl_file_unmap(&map);
     if (s == PL_OK)
         advance(r, pl_nn_stream_attend);
@@ -249,6 +287,8 @@ static enum pl_status one_layer(struct run *r, uint32_t l)
 {
     struct pl_arena a;
     enum pl_status s;
+    if (r->fold)
+        PL_TRY(pl_fold_load(r->fold, l, false, r->j.d));
     pl_arena_init(&a);
     if (r->stream)
         pl_nn_stream_layer(r->stream, l);
@@ -257,7 +297,7 @@ static enum pl_status one_layer(struct run *r, uint32_t l)
     } else {
         struct ptq_shard out;
         json_t *report = json_array();
-        ptq_shard_init(&out, &a, 2 * LINEARS + 2);
+        ptq_shard_init(&out, &a, 2 * LINEARS + 3);
         s = round_layer(r, &a, l, &out, report);
         ptq_shard_fini(&out);
         json_decref(report);
@@ -312,6 +352,8 @@ static enum pl_status check(const struct run *r)
         return pl_fail(r->j.d, PL_EUNSUPPORTED, "%s: blocks of %u do not fit heads of %u lanes; choose blocks that divide them", name,
                        f->block, c->head_dim);
     const struct pl_ptq_rule *rule = &r->j.o->rule;
+    if (!r->j.n_texts && r->j.o->center_keys)
+        return pl_fail(r->j.d, PL_EUSAGE, "centring keys needs calibration texts");
     if (!r->j.n_texts && (rule->propagation != PL_PROPAGATE_NONE || rule->search > PL_SEARCH_WEIGHT))
         return pl_fail(r->j.d, PL_EUSAGE, "this recipe needs calibration texts");
     if (r->j.n_texts && r->j.tokens < most)
@@ -357,11 +399,18 @@ enum pl_status pl_ptq_checkpoint(const struct pl_checkpoint *ck, const struct pl
     struct run r = {.j = {ck, o, text, n_texts, 0, dir, &a, d}, .total = 5ull * ck->config.n_layers + 1};
     for (size_t i = 0; i < n_texts; i++)
         r.j.tokens += text[i].n;
-    const enum pl_status s = all_layers(&r);
+    enum pl_status s = PL_OK;
+    if (o->fold)
+        s = pl_fold_new(ck, o->fold, &r.fold, d);
+    if (r.fold)
+        r.j.ck = pl_fold_checkpoint(r.fold);
+    if (s == PL_OK)
+        s = all_layers(&r);
     for (size_t i = 0; r.x && i < n_texts; i++)
         free(r.x[i]);
     free(r.x);
     pl_nn_stream_free(r.stream);
+    pl_fold_free(r.fold);
     pl_arena_fini(&a);
     return s;
 }
