@@ -65,6 +65,8 @@ static json_t *recipe(const struct ptq_job *j)
         if (j->ck->config.rotate[i])
             json_object_set_new(rotate, site[i], json_integer(j->ck->config.rotate[i]));
     json_object_set_new(r, "rotate", rotate);
+    json_object_set_new(r, "sweeps", json_integer(o->sweeps));
+    json_object_set_new(r, "aim", json_real(o->aim));
     json_object_set_new(r, "k_offset", json_boolean(o->center_keys));
     if (o->transforms)
         json_object_set_new(r, "transforms", json_deep_copy(o->transforms));
