@@ -43,13 +43,13 @@ double pl_roofline_ceiling(double peak, double bandwidth, double intensity);
 /* A standalone SVG: both axes logarithmic, the two ceilings, a labelled point for each operator. */
 void pl_roofline_svg(const struct pl_roofline *r, struct pl_buf *out);
 
-/* ---- bars ---- */
-struct pl_bar {
+/* ---- bars with errors ---- */
+struct pl_error_bar {
     const char *name;
     double value, se; /* > 0; se NaN: no error bar */
 };
 /* A standalone SVG: a bar for each value from the left on a logarithmic axis, its standard error over it. */
-void pl_bars_svg(const char *title, const char *unit, const struct pl_bar *bar, size_t n, struct pl_buf *out);
+void pl_error_bars_svg(const char *title, const char *unit, const struct pl_error_bar *bar, size_t n, struct pl_buf *out);
 
 /* ---- Chrome trace: streamed to a file, times in cycles of one clock ---- */
 struct pl_chrome;

@@ -252,14 +252,14 @@ static json_t *rows_json(const struct ablate *a)
 
 static enum pl_status write_svg(struct ablate *a)
 {
-    struct pl_bar *bar = PL_NEW_N(&a->j.arena, struct pl_bar, a->n + 1);
+    struct pl_error_bar *bar = PL_NEW_N(&a->j.arena, struct pl_error_bar, a->n + 1);
     struct pl_buf b;
     for (size_t i = 0; i < a->n; i++) {
         const struct pl_ratio kl = pl_scores_mean(&a->row[i].s, a->row[i].s.kl, NULL);
-        bar[i] = (struct pl_bar){pl_arena_printf(&a->j.arena, "%s: %s", group_name[a->row[i].spec.group], a->row[i].spec.name), kl.mean, kl.se};
+        bar[i] = (struct pl_error_bar){pl_arena_printf(&a->j.arena, "%s: %s", group_name[a->row[i].spec.group], a->row[i].spec.name), kl.mean, kl.se};
     }
     pl_buf_init(&b);
-    pl_bars_svg(pl_arena_printf(&a->j.arena, "%s: KL to fp32", a->j.model), "nats per token", bar, a->n, &b);
+    pl_error_bars_svg(pl_arena_printf(&a->j.arena, "%s: KL to fp32", a->j.model), "nats per token", bar, a->n, &b);
     const enum pl_status s = pl_file_write(a->svg, b.data, b.len, &a->j.d);
     pl_buf_fini(&b);
     return s;

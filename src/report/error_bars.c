@@ -1,4 +1,4 @@
-/* bars.c - labelled bars with error bars on a logarithmic axis, as SVG. */
+/* error_bars.c - labelled bars with error bars on a logarithmic axis, as SVG. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "plena/report.h"
 
@@ -9,7 +9,7 @@
 
 enum { LABELS = 330, PLOT = 420, RIGHT = 90, TOP = 44, STEP = 20, BOTTOM = 40 };
 
-void pl_bars_svg(const char *title, const char *unit, const struct pl_bar *bar, size_t n, struct pl_buf *out)
+void pl_error_bars_svg(const char *title, const char *unit, const struct pl_error_bar *bar, size_t n, struct pl_buf *out)
 {
     double low = INFINITY, high = 0;
     for (size_t i = 0; i < n; i++)
