@@ -49,6 +49,7 @@ struct pl_map_rows {
     struct pl_map_tensor score, pv, part, tmp;              /* one chunk each; tmp is a single row */
     struct pl_map_tensor gain[2];                           /* single rows: of the norms before attention and MLP */
     struct pl_map_tensor bias, head_gain[2], sinks;         /* single rows: a bias; gains of the norms of q and k; sinks of the heads */
+    struct pl_map_tensor k_offset;                          /* single row: what is added to K */
     struct pl_map_tensor qa, qr, stage, rank_gain[2];       /* MLA: queries' low rank, their rotated parts, a head of o; gains of
                                                                the norms of qa and of the latent. att_q and o have H rows a token */
     struct pl_map_tensor rope[4];                           /* cos_q, sin_q, cos_k, sin_k */

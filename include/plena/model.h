@@ -8,6 +8,9 @@
 #include "plena/base.h"
 #include "plena/mx.h"
 
+/* Places whose values linear layers take as inputs. */
+enum pl_site { PL_SITE_QKV, PL_SITE_O, PL_SITE_GATE_UP, PL_SITE_DOWN, PL_SITE_HEAD, PL_SITES };
+
 /* ---- config.json ---- */
 enum pl_family {
     PL_FAMILY_LLAMA, /* LLaMA 2/3.x, SmolLM2 */
@@ -75,6 +78,8 @@ struct pl_model_config {
     unsigned n_eos;
     bool quantised;                   /* the file has plena_quantization: what plena quantize wrote */
     struct pl_format weight, act, kv; /* then: the formats of that object; weight is MX */
+    uint32_t rotate[PL_SITES];        /* lanes of the groups in which a site's inputs go through pl_vec_hadamard; 0: none */
+    bool k_offset;                    /* every layer has a vector that is added to K after RoPE (rotated when K is) */
 };
 const char *pl_family_name(enum pl_family f); /* the model_type */
 /* Tokens that layer l sees, itself included; 0: all. */
@@ -154,6 +159,7 @@ struct pl_layer_tensors {
     const struct pl_tensor *router, *router_bias, *select_bias; /* [experts, E], [experts], [experts] */
     struct pl_mlp_tensors *expert;                              /* [experts] */
     struct pl_mlp_tensors shared;
+    const struct pl_tensor *k_offset; /* [kv heads * head_dim], config.k_offset; else NULL */
 };
 struct pl_checkpoint {
     const char *dir;

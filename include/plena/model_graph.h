@@ -14,7 +14,7 @@ enum pl_op_kind {
     PL_OP_LINEAR,    /* dst = src weight^T, + `bias` unless PL_W_NONE */
     PL_OP_HEAD_NORM, /* every head of dst = its RMSNorm with gain `weight` */
     PL_OP_ROPE,      /* heads of dst rotated */
-    PL_OP_KV_STORE,  /* K and V appended to the cache */
+    PL_OP_KV_STORE,  /* K, + `bias` unless PL_W_NONE, and V appended to the cache */
     PL_OP_ATTENTION, /* dst = heads' outputs of the queries src over the cache */
     PL_OP_RANK_NORM, /* MLA: dst = its RMSNorm with gain `weight`; of K only the latent's lanes */
     PL_OP_ABSORB,    /* MLA: every head of dst = its part of src through PL_W_K_B, and its rotated part of PL_VAL_QR */
@@ -42,6 +42,7 @@ enum pl_weight {
     PL_W_Q_NORM,
     PL_W_K_NORM,
     PL_W_SINKS,
+    PL_W_K_OFFSET, /* in the machine it goes through the rotation that K goes through before it */
     PL_W_Q_A, /* MLA */
     PL_W_Q_A_NORM,
     PL_W_Q_ROPE,

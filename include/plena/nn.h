@@ -27,6 +27,20 @@ void pl_nn_reset(struct pl_nn *nn); /* forget the sequence */
  * Errors: PL_ERANGE for an id outside the vocabulary or a sequence longer than the context. */
 enum pl_status pl_nn_forward(struct pl_nn *nn, const uint32_t *ids, size_t n, bool last_only,
                              float *logits, struct pl_diag *d);
+/* Left and right operands of the products, in the order a token meets them. */
+enum pl_nn_operand {
+    PL_NN_IN_QKV, PL_NN_OP_Q, PL_NN_OP_K, PL_NN_OP_V, /* Q, K after RoPE; V: a row for each head */
+    PL_NN_OP_P,                                       /* one row of exp(s - max), not yet divided by its sum */
+    PL_NN_IN_O, PL_NN_IN_GATE_UP, PL_NN_IN_DOWN, PL_NN_IN_HEAD, PL_NN_OPERANDS,
+};
+extern const char *const pl_nn_operand_name[PL_NN_OPERANDS];
+/* Called on every operand before it is used, in F32 and F64 mode: x double[rows][cols], to read or to change. `layer` is
+ * n_layers for the head. May be called from several threads at once. */
+struct pl_nn_hook {
+    void (*edit)(void *ctx, uint32_t layer, enum pl_nn_operand what, double *x, size_t rows, size_t cols);
+    void *ctx;
+};
+void pl_nn_set_hook(struct pl_nn *nn, struct pl_nn_hook hook);
 /* Lowest index of the largest logit: the rule of V_ARGMAX. */
 uint32_t pl_nn_argmax(const float *logits, size_t n);
 
@@ -43,7 +57,14 @@ enum pl_status pl_nn_eval_add(struct pl_nn *nn, struct pl_nn *ref, const uint32_
                               struct pl_nn_eval *e, struct pl_diag *d);
 
 /* ---- one layer at a time: quantised arithmetic with one layer's weights in memory, for calibration ---- */
-enum pl_nn_site { PL_NN_QKV, PL_NN_O, PL_NN_GATE_UP, PL_NN_DOWN, PL_NN_HEAD }; /* places that feed linear layers */
+enum pl_nn_site { /* where values can be looked at: inputs of linear layers, and K after RoPE */
+    PL_NN_QKV = PL_SITE_QKV,
+    PL_NN_O = PL_SITE_O,
+    PL_NN_GATE_UP = PL_SITE_GATE_UP,
+    PL_NN_DOWN = PL_SITE_DOWN,
+    PL_NN_HEAD = PL_SITE_HEAD,
+    PL_NN_KEYS
+};
 enum pl_nn_weight { PL_NN_W_Q, PL_NN_W_K, PL_NN_W_V, PL_NN_W_O, PL_NN_W_GATE, PL_NN_W_UP, PL_NN_W_DOWN, PL_NN_WEIGHTS };
 struct pl_nn_stream;
 /* `context`: most tokens of a sequence. `ck` must outlive the stream. */
@@ -53,14 +74,15 @@ void pl_nn_stream_free(struct pl_nn_stream *s);
 size_t pl_nn_stream_width(const struct pl_nn_stream *s); /* floats of one token's state */
 /* x float[n][width]: the state before layer 0. Ids below the vocabulary. */
 void pl_nn_stream_embed(const struct pl_nn_stream *s, const uint32_t *ids, size_t n, float *x);
-/* Take layer l's norm gains; its matrices must be set before what needs them is run. */
+/* Take layer l's norm gains, and its offset of K if it has one; its matrices must be set before what needs them is run. */
 void pl_nn_stream_layer(struct pl_nn_stream *s, uint32_t l);
 /* A matrix of the current layer, any tensor of its shape; quantised in the plan's weight format. */
 void pl_nn_stream_set(struct pl_nn_stream *s, enum pl_nn_weight which, const struct pl_tensor *t);
+void pl_nn_stream_set_k_offset(struct pl_nn_stream *s, const struct pl_tensor *t); /* [kv heads * head_dim] */
 size_t pl_nn_stream_cols(const struct pl_nn_stream *s, enum pl_nn_site site); /* inputs of a site: K */
 /* Inputs of a site for one sequence of n tokens in state x, which stays as it is: out float[n][cols], as the array takes
  * them, after quantisation to the activation format. QKV and O want the state before the layer, GATE_UP and DOWN the one
- * after pl_nn_stream_attend, HEAD the one after the last layer. */
+ * after pl_nn_stream_attend, HEAD the one after the last layer. KEYS: K after RoPE, before offset and rotation, not quantised. */
 void pl_nn_stream_inputs(struct pl_nn_stream *s, const float *x, size_t n, enum pl_nn_site site, float *out);
 /* One sequence through the two halves of the current layer, their matrices set. */
 void pl_nn_stream_attend(struct pl_nn_stream *s, float *x, size_t n);

@@ -12,6 +12,7 @@
 #include "plena/base_json.h"
 #include "plena/model.h"
 #include "plena/mx_plan.h"
+#include "plena/ptq_fold.h"
 
 /* ---- Hessian of the inputs of a linear layer ---- */
 struct pl_hessian;
@@ -28,6 +29,18 @@ void pl_hessian_add(struct pl_hessian *h, const float *x, size_t rows, size_t ld
 enum pl_status pl_hessian_factor(struct pl_hessian *h, double damp, double *used, struct pl_diag *d);
 /* H[i][j] without damping; after pl_hessian_factor. */
 double pl_hessian_at(const struct pl_hessian *h, size_t i, size_t j);
+
+/* ---- weights that make up for quantised inputs ---- */
+struct pl_cross;
+enum pl_status pl_cross_new(size_t k, struct pl_cross **out, struct pl_diag *d); /* k * k doubles; PL_ENOMEM */
+void pl_cross_free(struct pl_cross *c);
+/* Add rows: x float[rows][k] inputs in the unquantised model, y those of the same tokens as they are. */
+void pl_cross_add(struct pl_cross *c, const float *x, const float *y, size_t rows);
+/* Once, after the last rows; h of the same y, factored. */
+void pl_cross_solve(struct pl_cross *c, const struct pl_hessian *h);
+/* Move w float[n][k] by `part` (0..1) of the way to the weights whose outputs on y are nearest to w's on x, as least
+ * squares with h's damping has it; after pl_cross_solve. */
+void pl_cross_apply(const struct pl_cross *c, double part, float *w, size_t n);
 
 /* ---- rounding a matrix ---- */
 enum pl_ptq_search { /* what the exponent of a block minimises, over a few near floor(log2 amax) - emax */
@@ -59,6 +72,9 @@ extern const char *const pl_ptq_propagation_name[4];
  * Errors: PL_ENOMEM; PL_ERANGE for a weight that is no number, with row and column. */
 enum pl_status pl_ptq_round(const struct pl_hessian *h, struct pl_ptq_rule rule, const struct pl_format *f, const float *w,
                             size_t n, size_t k, float *q, uint8_t *scale, struct pl_diag *d);
+/* Coordinate descent on the elements of pl_ptq_round's result, exponents as they are, at most `sweeps` times over each row:
+ * tr(D (H + damping) D^T) never rises. Only where pl_ptq_divisible(f); else nothing happens. */
+void pl_ptq_refine(const struct pl_hessian *h, const struct pl_format *f, const float *w, size_t n, unsigned sweeps, float *q, uint8_t *scale);
 /* Every format but those with the E4M3 special code, whose top binade lacks the largest fraction. */
 bool pl_ptq_divisible(const struct pl_format *f);
 /* The codes of one row of pl_ptq_round's result, packed: pl_format_row_bytes(f, k) bytes. */
@@ -80,6 +96,11 @@ struct pl_ptq_options {
     struct pl_plan plan; /* weight MX; activations and KV cache as they will be at run time */
     struct pl_ptq_rule rule;
     double damp;
+    unsigned sweeps;           /* of coordinate descent behind it; 0: none */
+    const struct pl_fold_spec *fold; /* transforms worked into the weights first; or NULL */
+    const json_t *transforms;  /* what they are, for the recipe; borrowed; may be NULL */
+    double aim;                /* 0..1: part of the way weights move to make up for quantised inputs; 0: not */
+    bool center_keys;          /* K less its mean over the calibration tokens: softmax does not see it, the cache does */
     bool compare;              /* report the errors of rounding to nearest and of the peer's rule too */
     const json_t *provenance;  /* put into the recipe as it is; borrowed; may be NULL */
     void (*progress)(void *ctx, uint64_t done, uint64_t total); /* or NULL */

@@ -1,4 +1,4 @@
-/* report.h - results for people and their tools: aligned tables, CSV, roofline plots in SVG, Chrome traces.
+/* report.h - results for people and their tools: aligned tables, CSV, roofline plots and bars in SVG, Chrome traces.
  *
  * Source of the trace format: "Trace Event Format", the JSON that Perfetto and chrome://tracing read.
  * Depends on: base.h.   Threads: one object, one thread. */
@@ -68,6 +68,14 @@ struct pl_plot {
 };
 /* A standalone SVG of 640 x 440. Values that are not finite are left out. */
 void pl_plot_svg(const struct pl_plot *p, struct pl_buf *out);
+
+/* ---- bars with errors ---- */
+struct pl_error_bar {
+    const char *name;
+    double value, se; /* > 0; se NaN: no error bar */
+};
+/* A standalone SVG: a bar for each value from the left on a logarithmic axis, its standard error over it. */
+void pl_error_bars_svg(const char *title, const char *unit, const struct pl_error_bar *bar, size_t n, struct pl_buf *out);
 
 /* ---- Chrome trace: streamed to a file, times in cycles of one clock ---- */
 struct pl_chrome;

@@ -96,6 +96,8 @@ struct texts {
 };
 /* After job_model. Errors when no sequence has two tokens. */
 enum pl_status texts_read(struct job *j, struct texts *t);
+struct pl_ptq_text;
+struct pl_ptq_text *texts_of(const struct texts *t); /* the same as ptq takes them, in the job's arena */
 
 /* ---- results ---- */
 /* {"schema", "version", "command", "machine"}: the head of every result. */
@@ -125,6 +127,7 @@ void progress_at(struct progress *p, uint64_t done);
 void progress_end(struct progress *p);
 
 /* ---- the subcommands ---- */
+int cmd_ablate(const struct verb *v, int argc, char **argv);
 int cmd_quantize(const struct verb *v, int argc, char **argv);
 int cmd_run(const struct verb *v, int argc, char **argv);
 int cmd_eval(const struct verb *v, int argc, char **argv);

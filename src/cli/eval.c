@@ -9,7 +9,7 @@
 
 #include "cli.h"
 #include "plena/map.h"
-#include "plena/nn.h"
+#include "plena/ptq_eval.h"
 #include "plena/report.h"
 
 struct eval {
@@ -22,8 +22,7 @@ struct eval {
     bool quantised, compared; /* in quantised arithmetic; with KL: that, or fp32 against another model */
 };
 
-static enum pl_status evaluate(struct eval *e, enum pl_nn_mode mode, const struct pl_plan *plan, bool against_fp32,
-                               struct pl_nn_eval *sum)
+static enum pl_status evaluate(struct eval *e, enum pl_nn_mode mode, const struct pl_plan *plan, bool against_fp32, struct pl_scores *out)
 {
     struct pl_nn *nn = NULL, *ref = NULL;
     struct progress p;
@@ -36,10 +35,9 @@ static enum pl_status evaluate(struct eval *e, enum pl_nn_mode mode, const struc
     for (size_t i = 0; i < e->t.n_seq; i++)
         total += e->t.seq[i].n;
     progress_start(&p, "tokens", total);
-    *sum = (struct pl_nn_eval){0};
+    pl_scores_init(&e->j.arena, e->t.n_seq, out);
     for (size_t i = 0; i < e->t.n_seq && s == PL_OK; i++) {
-        if (e->t.seq[i].n > 1)
-            s = pl_nn_eval_add(nn, ref, e->t.seq[i].ids, e->t.seq[i].n, sum, d);
+        s = pl_scores_add(nn, ref, &(struct pl_ptq_text){e->t.seq[i].ids, e->t.seq[i].n}, out, d);
         progress_at(&p, done += e->t.seq[i].n);
     }
     progress_end(&p);
@@ -58,9 +56,17 @@ static enum pl_status open_original(struct eval *e)
     return PL_OK;
 }
 
-static double perplexity(const struct pl_nn_eval *s)
+static double perplexity(const struct pl_scores *s)
 {
-    return exp(s->nll / (double)s->tokens);
+    return exp(pl_scores_mean(s, s->nll, NULL).mean);
+}
+
+static json_int_t predictions(const struct pl_scores *s)
+{
+    double n = 0;
+    for (size_t i = 0; i < s->n; i++)
+        n += s->predictions[i];
+    return (json_int_t)n;
 }
 
 /* The no-context baseline: ln p from the counts of the very text, so the best any unigram model could do. */
@@ -81,7 +87,7 @@ static double unigram_perplexity(const struct eval *e)
     return exp(nll / (double)n);
 }
 
-static void print_text(const struct eval *e, const struct pl_nn_eval *ref, const struct pl_nn_eval *q)
+static void print_text(const struct eval *e, const struct pl_scores *ref, const struct pl_scores *q)
 {
     struct pl_table t;
     struct pl_buf out;
@@ -90,17 +96,19 @@ static void print_text(const struct eval *e, const struct pl_nn_eval *ref, const
     pl_arena_init(&a);
     pl_buf_init(&out);
     printf("%s: %zu sequences, %llu predictions; unigram perplexity of the text %.4f\n", e->t.file, e->t.n_seq,
-           (unsigned long long)ref->tokens, unigram_perplexity(e));
-    pl_table_init(&t, &a, "<weights|<activations|<KV|perplexity|against fp32|KL (nats)|top-1 agreement");
-    pl_table_row(&t, "%s|||%.6f", e->float64 ? "float64" : "fp32", perplexity(ref));
+           (unsigned long long)predictions(ref), unigram_perplexity(e));
+    pl_table_init(&t, &a, "<weights|<activations|<KV|perplexity|+-|against fp32|+-|KL (nats)|+-|top-1 agreement|+-");
+    pl_table_row(&t, "%s|||%.6f|%.6f", e->float64 ? "float64" : "fp32", perplexity(ref), perplexity(ref) * pl_scores_mean(ref, ref->nll, NULL).se);
     if (e->compared) {
         const struct pl_format none = {0};
         const bool mx = e->j.ck->config.quantised;
         pl_format_name(e->quantised ? &e->plan.weight : mx ? &e->j.ck->config.weight : &none, w);
         pl_format_name(e->quantised ? &e->plan.act : &none, ac);
         pl_format_name(e->quantised ? &e->plan.kv : &none, kv);
-        pl_table_row(&t, "%s|%s|%s|%.6f|%+.3f %%|%.6f|%.3f %%", w, ac, kv, perplexity(q), 100 * (perplexity(q) / perplexity(ref) - 1),
-                     q->kl / (double)q->tokens, 100 * (double)q->top1 / (double)q->tokens);
+        const struct pl_ratio nll = pl_scores_mean(q, q->nll, NULL), diff = pl_scores_mean(q, q->nll, ref->nll), kl = pl_scores_mean(q, q->kl, NULL),
+                              top = pl_scores_mean(q, q->top1, NULL);
+        pl_table_row(&t, "%s|%s|%s|%.6f|%.6f|%+.3f %%|%.3f %%|%.6f|%.6f|%.3f %%|%.3f %%", w, ac, kv, exp(nll.mean), exp(nll.mean) * nll.se,
+                     100 * (exp(diff.mean) - 1), 100 * exp(diff.mean) * diff.se, kl.mean, kl.se, 100 * top.mean, 100 * top.se);
     }
     pl_table_text(&t, &out);
     fputs(out.data, stdout);
@@ -109,25 +117,37 @@ static void print_text(const struct eval *e, const struct pl_nn_eval *ref, const
     pl_arena_fini(&a);
 }
 
-static void print_json(const struct eval *e, const struct pl_nn_eval *ref, const struct pl_nn_eval *q)
+static void put_se(json_t *o, const char *key, double se)
 {
-    const struct pl_nn_eval *main = e->compared ? q : ref;
+    if (!isnan(se))
+        json_object_set_new(o, key, json_real(se));
+}
+
+static void print_json(const struct eval *e, const struct pl_scores *ref, const struct pl_scores *q)
+{
+    const struct pl_scores *main = e->compared ? q : ref;
     json_t *o = cli_result("plena.eval/1", e->quantised ? &e->j.arch : NULL);
     json_object_set_new(o, "model", json_string(e->j.model));
     if (e->against)
         json_object_set_new(o, "against", json_string(e->original->dir));
     json_object_set_new(o, "text", json_string(e->t.file));
     json_object_set_new(o, "sequences", json_integer((json_int_t)e->t.n_seq));
-    json_object_set_new(o, "predictions", json_integer((json_int_t)main->tokens));
+    json_object_set_new(o, "predictions", json_integer(predictions(main)));
     json_object_set_new(o, "arithmetic", json_string(e->quantised ? "quantised" : e->float64 ? "float64" : "fp32"));
     json_object_set_new(o, "perplexity", json_real(perplexity(main)));
+    put_se(o, "perplexity_se", perplexity(main) * pl_scores_mean(main, main->nll, NULL).se);
     json_object_set_new(o, "reference_perplexity", json_real(perplexity(ref)));
     json_object_set_new(o, "unigram_perplexity", json_real(unigram_perplexity(e)));
     if (e->quantised)
         json_object_set_new(o, "plan", cli_plan_json(&e->plan));
     if (e->compared) {
-        json_object_set_new(o, "kl", json_real(q->kl / (double)q->tokens));
-        json_object_set_new(o, "top1_agreement", json_real((double)q->top1 / (double)q->tokens));
+        const struct pl_ratio kl = pl_scores_mean(q, q->kl, NULL), top = pl_scores_mean(q, q->top1, NULL), diff = pl_scores_mean(q, q->nll, ref->nll);
+        json_object_set_new(o, "kl", json_real(kl.mean));
+        put_se(o, "kl_se", kl.se);
+        json_object_set_new(o, "top1_agreement", json_real(top.mean));
+        put_se(o, "top1_agreement_se", top.se);
+        json_object_set_new(o, "nll_difference", json_real(diff.mean));
+        put_se(o, "nll_difference_se", diff.se);
     }
     cli_print_json(o);
 }
@@ -135,7 +155,7 @@ static void print_json(const struct eval *e, const struct pl_nn_eval *ref, const
 static enum pl_status run(struct eval *e, const char *model)
 {
     struct job *j = &e->j;
-    struct pl_nn_eval ref, q = {0};
+    struct pl_scores ref, q = {0};
     PL_TRY(job_machine(j));
     if (job_printed_config(j))
         return PL_OK;

@@ -20,6 +20,7 @@ static const struct verb verbs[] = {
     {"perf", "[MODEL | config.json]", "in closed form: memory, what fits, traffic, cycles, area, power", cmd_perf},
     {"compare", "MODEL", "systems side by side on one workload: what fits, TTFT, TPS, Tok/J", cmd_compare},
     {"reproduce", "TABLE | FIGURE | --list", "a table or figure of the paper: ours, published, ratio, why they differ", cmd_reproduce},
+    {"ablate", "MODEL --calibrate FILE --text FILE", "what each part of quantisation costs and gains, with standard errors", cmd_ablate},
     {"hbm", "TRACE | --list", "an address trace through the HBM model: cycles, bandwidth, latency, what binds", cmd_hbm},
     {"info", "X", "describe a checkpoint, a safetensors file, a tokenizer, an image or a machine", cmd_info},
     {"machine", "ls | show NAME|FILE", "list the shipped machines, or print one", cmd_machine},

@@ -7,14 +7,17 @@
 
 #include "cli.h"
 #include "plena/map.h"
-#include "plena/ptq.h"
+#include "plena/ptq_eval.h"
 #include "plena/report.h"
 
 struct quantize {
     struct job j;
     struct texts t;
-    const char *out, *recipe, *search, *propagation, *damp_text;
-    bool compare;
+    const char *out, *recipe, *search, *propagation, *damp_text, *rotate, *aim_text;
+    bool compare, center, no_center;
+    uint64_t sweeps;
+    unsigned rotations;
+    struct pl_fold_spec fold;
     struct pl_ptq_options o;
     struct progress p;
 };
@@ -66,6 +69,50 @@ static enum pl_status read_rule(struct quantize *q)
             return pl_fail(d, PL_EUSAGE, "--damping \"%s\": expected a number above 0, at most 1", q->damp_text);
     }
     q->o.compare = q->compare;
+    return PL_OK;
+}
+
+/* A number of [0, 1]. */
+static enum pl_status part(const char *option, const char *text, double *out, struct pl_diag *d)
+{
+    char *end;
+    *out = strtod(text, &end);
+    return end != text && !*end && *out >= 0 && *out <= 1 ? PL_OK
+                                                          : pl_fail(d, PL_EUSAGE, "%s \"%s\": expected a number from 0 to 1", option, text);
+}
+
+/* What is worked into the weights. The best recipe rotates what activation blocks are cut from, and centres keys that are
+ * kept in blocks. */
+static enum pl_status read_transforms(struct quantize *q)
+{
+    struct job *j = &q->j;
+    const bool best = !strcmp(q->recipe, "best"), act = pl_format_has_scale(&j->format[1]), kv = pl_format_has_scale(&j->format[2]);
+    q->rotations = best && act ? PL_ROTATE_ALL : 0;
+    if (q->sweeps > 100)
+        return pl_fail(&j->d, PL_EUSAGE, "--refine %llu: expected at most 100", (unsigned long long)q->sweeps);
+    q->o.sweeps = (unsigned)q->sweeps;
+    if (q->aim_text)
+        PL_TRY(part("--aim", q->aim_text, &q->o.aim, &j->d));
+    if (q->o.aim > 0 && !q->t.file)
+        return pl_fail(&j->d, PL_EUSAGE, "--aim needs --calibrate FILE");
+    if (q->rotate && !strcmp(q->rotate, "search")) {
+        if (!q->t.file)
+            return pl_fail(&j->d, PL_EUSAGE, "--rotate search needs --calibrate FILE");
+        struct pl_plan plan;
+        PL_TRY(pl_map_plan(&j->arch, &j->ck->config, &j->format[0], &j->format[1], &j->format[2], &plan, &j->d));
+        PL_TRY(pl_rotations_choose(j->ck, &plan, texts_of(&q->t), q->t.n_seq, &q->rotations, &j->d));
+    } else if (q->rotate) {
+        const enum pl_status s = pl_rotations_parse(q->rotate, &q->rotations, &j->d);
+        if (s != PL_OK)
+            return pl_fail_in(&j->d, s, "--rotate");
+    }
+    if (q->center && q->no_center)
+        return pl_fail(&j->d, PL_EUSAGE, "--center-keys and --no-center-keys exclude each other");
+    q->o.center_keys = q->center || (best && kv && !q->no_center);
+    if (!q->rotations)
+        return PL_OK;
+    pl_rotations_spec(&j->arena, &j->ck->config, q->rotations, act ? j->format[1].block : j->format[0].block, &q->fold);
+    q->o.fold = &q->fold;
     return PL_OK;
 }
 
@@ -133,14 +180,11 @@ static void print_text(const struct quantize *q, const json_t *report)
 static enum pl_status quantise(struct quantize *q, json_t *provenance)
 {
     struct job *j = &q->j;
-    struct pl_ptq_text *text = PL_NEW_N(&j->arena, struct pl_ptq_text, q->t.n_seq + 1);
-    for (size_t i = 0; i < q->t.n_seq; i++)
-        text[i] = (struct pl_ptq_text){q->t.seq[i].ids, q->t.seq[i].n};
     q->o.provenance = provenance;
     q->o.progress = progress;
     q->o.ctx = q;
     progress_start(&q->p, "steps", 5 * j->ck->config.n_layers + 1);
-    const enum pl_status s = pl_ptq_checkpoint(j->ck, &q->o, text, q->t.n_seq, q->out, &j->d);
+    const enum pl_status s = pl_ptq_checkpoint(j->ck, &q->o, q->t.file ? texts_of(&q->t) : NULL, q->t.n_seq, q->out, &j->d);
     progress_end(&q->p);
     return s;
 }
@@ -153,17 +197,23 @@ static enum pl_status run(struct quantize *q, const char *model)
     if (job_printed_config(j))
         return PL_OK;
     PL_TRY(job_model(j, model));
-    PL_TRY(pl_map_plan(&j->arch, &j->ck->config, &j->format[0], &j->format[1], &j->format[2], &q->o.plan, &j->d));
     if (q->t.file)
         PL_TRY(texts_read(j, &q->t));
+    PL_TRY(read_transforms(q));
+    PL_TRY(pl_map_plan(&j->arch, &j->ck->config, &j->format[0], &j->format[1], &j->format[2], &q->o.plan, &j->d));
     json_t *provenance = cli_result("plena.quantize.recipe/1", NULL);
     json_object_set_new(provenance, "model", cli_text_json(j->model, strlen(j->model)));
     json_object_set_new(provenance, "recipe", json_string(q->recipe));
     json_object_set_new(provenance, "machine", cli_text_json(j->arch.name, strlen(j->arch.name)));
     if (q->t.file)
         json_object_set_new(provenance, "calibrate", cli_text_json(q->t.file, strlen(q->t.file)));
+    char rotations[64];
+    pl_rotations_name(q->rotations, rotations);
+    json_t *transforms = json_pack("{s:s}", "rotations", rotations);
+    q->o.transforms = transforms;
     const enum pl_status s = quantise(q, provenance);
     json_decref(provenance);
+    json_decref(transforms);
     PL_TRY(s);
     json_t *report = load_report(q, &j->d);
     if (!report)
@@ -188,6 +238,11 @@ int cmd_quantize(const struct verb *v, int argc, char **argv)
         {"recipe", OPT_TEXT, &q.recipe, "NAME", "best (default), paper, rtn"},
         {"search", OPT_TEXT, &q.search, "NAME", "block exponent by: none, weight, output, schur, compensated"},
         {"propagation", OPT_TEXT, &q.propagation, "NAME", "of rounding errors: none, peer, block, column"},
+        {"rotate", OPT_TEXT, &q.rotate, "LIST", "none, all, search (by KL), or some of residual, residual-block, qkv, gate-up, down, head, values (best: all)"},
+        {"center-keys", OPT_FLAG, &q.center, NULL, "take the mean of K off K before it is cached (best: yes)"},
+        {"no-center-keys", OPT_FLAG, &q.no_center, NULL, "do not"},
+        {"aim", OPT_TEXT, &q.aim_text, "X", "0..1: how far weights move to make up for quantised inputs (default 0)"},
+        {"refine", OPT_U64, &q.sweeps, "N", "sweeps of coordinate descent over the rounded elements (default 0)"},
         {"damping", OPT_TEXT, &q.damp_text, "X", "added to the Hessian's diagonal, of its mean (default 0.01)"},
         {"compare", OPT_FLAG, &q.compare, NULL, "report the errors of rounding to nearest and of the peer's rule too"},
         {"context", OPT_U64, &q.t.context, "N", "window of a plain text in tokens (default 512, or the model's)"},

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "plena/ptq.h"
 
 static enum pl_status add_sequence(struct texts *e, const uint32_t *ids, size_t n)
 {
@@ -130,4 +131,12 @@ enum pl_status texts_read(struct job *j, struct texts *e)
         if (e->seq[i].n > 1)
             return PL_OK;
     return pl_fail(&e->j->d, PL_EPARSE, "%s: holds no sequence of two tokens or more", e->file);
+}
+
+struct pl_ptq_text *texts_of(const struct texts *t)
+{
+    struct pl_ptq_text *text = PL_NEW_N(&t->j->arena, struct pl_ptq_text, t->n_seq + 1);
+    for (size_t i = 0; i < t->n_seq; i++)
+        text[i] = (struct pl_ptq_text){t->seq[i].ids, t->seq[i].n};
+    return text;
 }

@@ -31,12 +31,13 @@ void emit_embed(struct comp *c)
         gp_give(em, used[i]);
 }
 
-/* ---- RMSNorm: y = x * rsqrt(mean(x^2) + eps) * gain ---- */
+/* ---- RMSNorm: y = x * rsqrt(mean(x^2) + eps) * gain, rotated where the checkpoint says so ---- */
 /* Rows go in blocks of up to four, so that one row's latencies pass under the others' work. f1.. = the sums of the rows. */
 enum { NORM_BLOCK = 4, F_TMP = NORM_BLOCK + 1 };
 struct norm {
     uint32_t n;
     uint8_t x[NORM_BLOCK], y[NORM_BLOCK], gain;
+    uint8_t group; /* of the rotation; 0: none */
 };
 
 static void norm_square(struct comp *c, void *ctx)
@@ -55,6 +56,8 @@ static void norm_scale(struct comp *c, void *ctx)
         INS(&c->em, V_MUL_VF, .rd = r->y[i], .rs1 = r->x[i], .rs2 = (uint8_t)(1 + i));
     for (uint32_t i = 0; i < r->n; i++)
         INS(&c->em, V_MUL_VV, .rd = r->y[i], .rs1 = r->y[i], .rs2 = r->gain);
+    for (uint32_t i = 0; r->group && i < r->n; i++)
+        INS(&c->em, C_HADAMARD_TRANSFORM, .rd = r->y[i], .rs1 = r->y[i], .rs2 = r->group);
 }
 
 /* f = 1 / sqrt(f / E + eps) */
@@ -100,7 +103,7 @@ static void norm_rows(struct comp *c, const struct norm *r, const struct pl_map_
     emit_add(em, r->y[0], r->y[0], y_back + (int64_t)r->n * c->pitch);
 }
 
-void emit_rmsnorm(struct comp *c, const struct pl_map_tensor *gain, uint32_t live)
+void emit_rmsnorm(struct comp *c, enum pl_site site, const struct pl_map_tensor *gain, uint32_t live)
 {
     struct emit *em = &c->em;
     const struct pl_map_rows *m = c->rows;
@@ -111,6 +114,7 @@ void emit_rmsnorm(struct comp *c, const struct pl_map_tensor *gain, uint32_t liv
         r.y[i] = emit_const(em, m->y.base);
     }
     r.gain = gp_take(em);
+    r.group = c->cfg->rotate[site] ? emit_const(em, c->cfg->rotate[site]) : 0;
     if (live == 1 && m->live > 1) { /* only the last valid row, to row 0 */
         const uint8_t last = gp_take(em);
         INS(em, S_LD_INT, .rd = last, .imm = INT_LAST);
@@ -130,6 +134,8 @@ void emit_rmsnorm(struct comp *c, const struct pl_map_tensor *gain, uint32_t liv
         gp_give(em, r.y[i]);
     }
     gp_give(em, r.gain);
+    if (r.group)
+        gp_give(em, r.group);
 }
 
 /* ---- RoPE: t = t * cos + swap(t) * sin ---- */
@@ -256,6 +262,20 @@ void emit_rope(struct comp *c, const struct pl_map_tensor *t, uint32_t rows, boo
         rope_rows_wide(c, t, rows, packed, table);
 }
 
+/* ---- k += offset of the layer ---- */
+static void add_seg(struct comp *c, void *ctx)
+{
+    const uint8_t *r = ctx;
+    INS(&c->em, V_ADD_VV, .rd = r[0], .rs1 = r[0], .rs2 = r[1]);
+}
+
+void emit_k_offset(struct comp *c)
+{
+    const struct pl_map_tensor *const t[] = {&c->rows->k, &c->rows->k_offset};
+    uint8_t r[2];
+    emit_rows(c, c->rows->live, c->rows->k.cols, t, r, 2, add_seg, r);
+}
+
 /* ---- KV append: all live rows of k and v, quantised on the way ---- */
 uint8_t emit_kv_row(struct comp *c, uint32_t pos)
 {
@@ -297,12 +317,6 @@ void emit_kv_store(struct comp *c)
 }
 
 /* ---- x += delta ---- */
-static void add_seg(struct comp *c, void *ctx)
-{
-    const uint8_t *r = ctx;
-    INS(&c->em, V_ADD_VV, .rd = r[0], .rs1 = r[0], .rs2 = r[1]);
-}
-
 void emit_residual(struct comp *c)
 {
     const struct pl_map_tensor *const t[] = {&c->rows->x, &c->rows->delta};
@@ -310,10 +324,10 @@ void emit_residual(struct comp *c)
     emit_rows(c, c->rows->live, c->rows->x.cols, t, r, 2, add_seg, r);
 }
 
-/* ---- gate = gate / (1 + exp(-gate)) * up ---- */
+/* ---- gate = gate / (1 + exp(-gate)) * up, rotated where the checkpoint says so ---- */
 struct swiglu {
     uint8_t r[2]; /* gate, up */
-    uint8_t tmp;
+    uint8_t tmp, group; /* group: of the rotation; 0: none */
 };
 
 static void swiglu_seg(struct comp *c, void *ctx)
@@ -326,14 +340,20 @@ static void swiglu_seg(struct comp *c, void *ctx)
     INS(em, V_RECI_V, .rd = s->tmp, .rs1 = s->tmp);
     INS(em, V_MUL_VV, .rd = s->tmp, .rs1 = s->tmp, .rs2 = s->r[0]);
     INS(em, V_MUL_VV, .rd = s->r[0], .rs1 = s->tmp, .rs2 = s->r[1]);
+    if (s->group)
+        INS(em, C_HADAMARD_TRANSFORM, .rd = s->r[0], .rs1 = s->r[0], .rs2 = s->group);
 }
 
 void emit_swiglu(struct comp *c)
 {
     struct emit *em = &c->em;
     const struct pl_map_tensor *const t[] = {&c->rows->gate, &c->rows->up};
+    const uint32_t group = c->cfg->rotate[PL_SITE_DOWN];
     struct swiglu s = {.tmp = emit_const(em, c->rows->tmp.base)};
+    s.group = group ? emit_const(em, group) : 0;
     INS(em, S_LD_FP, .rd = 1, .imm = PL_FP_ONE);
     emit_rows(c, c->rows->live, c->rows->gate.cols, t, s.r, 2, swiglu_seg, &s);
     gp_give(em, s.tmp);
+    if (s.group)
+        gp_give(em, s.group);
 }

@@ -31,7 +31,7 @@ static void load_gain(struct comp *c, enum pl_weight gain, bool next_layer)
 static void op_norm(struct comp *c, const struct pl_graph_op *op)
 {
     const bool first = op->weight == PL_W_INPUT_NORM;
-    emit_rmsnorm(c, &c->rows->gain[!first], c->rows->live);
+    emit_rmsnorm(c, first ? PL_SITE_QKV : PL_SITE_GATE_UP, &c->rows->gain[!first], c->rows->live);
     if (!first)
         return;
     load_gain(c, PL_W_INPUT_NORM, true);
@@ -42,6 +42,8 @@ static void op_norm(struct comp *c, const struct pl_graph_op *op)
         load_vector(c, i ? PL_W_KV_A_NORM : PL_W_Q_A_NORM, false, &c->rows->rank_gain[i]);
     if (c->cfg->sinks)
         load_vector(c, PL_W_SINKS, false, &c->rows->sinks);
+    if (c->cfg->k_offset)
+        load_vector(c, PL_W_K_OFFSET, false, &c->rows->k_offset);
 }
 
 static void op_linear(struct comp *c, const struct pl_graph_op *op)
@@ -80,7 +82,8 @@ static void op_rope(struct comp *c, const struct pl_graph_op *op)
 
 static void op_kv_store(struct comp *c, const struct pl_graph_op *op)
 {
-    (void)op;
+    if (op->bias)
+        emit_k_offset(c);
     emit_kv_store(c);
 }
 

@@ -137,7 +137,8 @@ void emit_gemm(struct comp *c, const struct gemm *g);
 
 /* block.c, attention.c, head.c: the operators. */
 void emit_embed(struct comp *c);
-void emit_rmsnorm(struct comp *c, const struct pl_map_tensor *gain, uint32_t live);
+/* And the rotation of the site it feeds. */
+void emit_rmsnorm(struct comp *c, enum pl_site site, const struct pl_map_tensor *gain, uint32_t live);
 void emit_rope_load(struct comp *c);
 /* rows: of tokens, or with `packed` of heads of one token. */
 void emit_rope(struct comp *c, const struct pl_map_tensor *t, uint32_t rows, bool packed, unsigned table);
@@ -153,6 +154,7 @@ void emit_rope_tail(struct comp *c);
 void emit_absorb(struct comp *c);
 void emit_expand(struct comp *c);
 void emit_latent_attention(struct comp *c);
+void emit_k_offset(struct comp *c);
 void emit_kv_store(struct comp *c);
 void emit_attention(struct comp *c);
 /* softmax.c: rows of scores become P; m, l and a = exp(old m - m) of every row in FP SRAM. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "comp_internal.h"
+#include "plena/mx_hadamard.h"
 
 enum { ALIGN = 64, NO_LANE = -1 };
 
@@ -178,6 +179,21 @@ static void lay_out(struct hbm *h, uint32_t logit_rows)
     place(h, DESC_LOGITS, "logits", logit_rows, m->vocab, &vec, 0);
 }
 
+/* What is added to K once that is rotated. */
+static void put_k_offset(const struct hbm *h, const struct pl_desc *t, const struct pl_tensor *src, const struct places *places)
+{
+    const struct comp *c = h->c;
+    double *row = pl_alloc(c->a, sizeof *row * t->cols);
+    float *in = pl_alloc(c->a, sizeof *in * (size_t)src->count), *x = pl_alloc(c->a, sizeof *x * t->cols);
+    pl_tensor_to_f32(src, 0, (size_t)src->count, in);
+    for (uint32_t i = 0; i < t->cols; i++)
+        row[i] = places->map[i] == NO_LANE ? 0 : (double)in[places->map[i]];
+    pl_hadamard_groups(row, t->cols, c->plan.rotate);
+    for (uint32_t i = 0; i < t->cols; i++)
+        x[i] = (float)row[i];
+    put_row(h, t, 0, x, pl_alloc(c->a, sizeof(uint32_t) * t->cols));
+}
+
 static void put_weights(struct hbm *h)
 {
     struct comp *c = h->c;
@@ -192,6 +208,8 @@ static void put_weights(struct hbm *h)
             const struct pl_tensor *t = pl_layer_weight(&c->ck->layer[l], (enum pl_weight)i);
             if (t && (i == PL_W_K_B || i == PL_W_V_B))
                 put_heads(h, &h->desc[DESC_LAYERS + l * c->per_layer + c->slot[i]], t, i == PL_W_V_B);
+            else if (t && i == PL_W_K_OFFSET)
+                put_k_offset(h, &h->desc[DESC_LAYERS + l * c->per_layer + c->slot[i]], t, &cols);
             else if (t)
                 put_tensor(h, &h->desc[DESC_LAYERS + l * c->per_layer + c->slot[i]], t, &rows, &cols);
         }

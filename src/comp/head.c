@@ -69,7 +69,7 @@ void emit_head(struct comp *c, bool all_rows)
     struct emit *em = &c->em;
     const struct pl_map_rows *m = c->rows;
     emit_op(em, "final_norm");
-    emit_rmsnorm(c, &m->gain[0], all_rows ? m->live : 1); /* the gain of a layer behind the last is the final one */
+    emit_rmsnorm(c, PL_SITE_HEAD, &m->gain[0], all_rows ? m->live : 1); /* the gain of a layer behind the last is the final one */
 
     emit_op(em, "lm_head");
     struct head_ctx h = {all_rows};

@@ -41,6 +41,10 @@ enum pl_status pl_map_plan(const struct pl_arch *arch, const struct pl_model_con
     const bool mx_cache = p.kv.kind == PL_FORMAT_MXINT || p.kv.kind == PL_FORMAT_MXFP;
     if (arch->rotate_k && mx_cache && !mla) /* groups stay inside a head and inside a vector row */
         p.rotate = p.head_slot < arch->vlen ? p.head_slot : arch->vlen;
+    for (unsigned i = 0; i < PL_SITES; i++)
+        if (model->rotate[i] > arch->vlen)
+            return pl_fail(d, PL_EUNSUPPORTED, "machine %s: has vectors of %u lanes; this checkpoint wants rotations of %u", arch->name,
+                           arch->vlen, model->rotate[i]);
     PL_TRY(pl_arch_check_format(arch, "weight", &p.weight, d));
     PL_TRY(pl_arch_check_format(arch, "activation", &p.act, d));
     PL_TRY(pl_arch_check_format(arch, "KV", &p.kv, d));

@@ -133,6 +133,7 @@ static void lay_out(const struct pl_arch *arch, const struct pl_model_config *mo
     for (unsigned i = 0; i < 2; i++)
         out->head_gain[i] = take(&used, pitch, 1, model->qk_norm ? hs : 0);
     out->sinks = take(&used, pitch, 1, model->sinks ? heads : 0);
+    out->k_offset = take(&used, pitch, 1, model->k_offset ? kv : 0);
     out->tmp = take(&used, pitch, 1, pitch);
     for (unsigned i = 0; i < 4; i++)
         out->rope[i] = take(&used, pitch, rows, model->mla.kv_rank ? pl_mla_slots(model, plan).rope : hs);

@@ -90,6 +90,27 @@ static enum pl_status eos_ids(const struct pl_json_at *at, const json_t *o, stru
     return PL_OK;
 }
 
+/* Groups in which the machine rotates the inputs of linear layers. */
+static enum pl_status rotations(const struct pl_json_at *at, const json_t *q, struct pl_model_config *c, struct pl_diag *d)
+{
+    const struct pl_json_at in = {at->file, "plena_quantization.rotate"};
+    const struct {
+        const char *key;
+        uint32_t width;
+        enum pl_site site;
+    } s[] = {{"qkv", c->hidden, PL_SITE_QKV}, {"gate_up", c->hidden, PL_SITE_GATE_UP}, {"down", c->ffn, PL_SITE_DOWN}, {"head", c->hidden, PL_SITE_HEAD}};
+    json_t *r = NULL;
+    PL_TRY(pl_json_member(at, q, "rotate", false, JSON_OBJECT, &r, d));
+    for (size_t i = 0; r && i < PL_COUNT(s); i++) {
+        uint32_t *n = &c->rotate[s[i].site];
+        PL_TRY(model_u32(&in, r, s[i].key, false, 4096, n, d));
+        if (*n && (!pl_is_pow2(*n) || s[i].width % *n))
+            return pl_fail(d, PL_ERANGE, "%s: %s.%s: expected a power of two that divides %u, found %u", at->file, in.path, s[i].key,
+                           s[i].width, *n);
+    }
+    return PL_OK;
+}
+
 /* What plena quantize wrote: formats, and whatever else its recipe says. */
 static enum pl_status quantization(const struct pl_json_at *at, const json_t *o, struct pl_model_config *c, struct pl_diag *d)
 {
@@ -117,6 +138,14 @@ static enum pl_status quantization(const struct pl_json_at *at, const json_t *o,
     if (!pl_format_has_scale(&c->weight))
         return pl_fail(d, PL_EPARSE, "%s: plena_quantization.weights: expected an MX format", at->file);
     c->quantised = true;
+    PL_TRY(pl_json_bool(&in, q, "k_offset", false, &c->k_offset, d));
+    PL_TRY(rotations(at, q, c, d));
+    bool rotated = false;
+    for (unsigned i = 0; i < PL_SITES; i++)
+        rotated |= c->rotate[i] > 0;
+    if ((rotated || c->k_offset) && (c->mla.kv_rank || c->moe.experts))
+        return pl_fail(d, PL_EUNSUPPORTED, "%s: plena_quantization: rotate and k_offset are not supported with latent attention or experts",
+                       at->file);
     if (c->tied)
         return pl_fail(d, PL_EPARSE, "%s: tie_word_embeddings: a quantised checkpoint has an lm_head of its own", at->file);
     return PL_OK;

@@ -63,7 +63,8 @@ static void attention(struct pl_graph *g, const struct pl_model_config *c)
     }
     add(g, (struct pl_graph_op){.kind = PL_OP_ROPE, .name = "attention.rope", .src = PL_VAL_Q, .dst = PL_VAL_Q});
     add(g, (struct pl_graph_op){.kind = PL_OP_ROPE, .name = "attention.rope", .src = PL_VAL_K, .dst = PL_VAL_K});
-    add(g, (struct pl_graph_op){.kind = PL_OP_KV_STORE, .name = "attention.kv_store", .src = PL_VAL_K, .dst = PL_VAL_K});
+    add(g, (struct pl_graph_op){.kind = PL_OP_KV_STORE, .name = "attention.kv_store", .src = PL_VAL_K, .dst = PL_VAL_K,
+                                .bias = c->k_offset ? PL_W_K_OFFSET : PL_W_NONE});
     add(g, (struct pl_graph_op){.kind = PL_OP_ATTENTION, .name = "attention.init", .src = PL_VAL_Q, .dst = PL_VAL_HEADS});
     biased(g, "attention.o_proj", PL_VAL_HEADS, PL_VAL_DELTA, PL_W_O, c->o_bias ? PL_W_O_BIAS : PL_W_NONE);
     add(g, (struct pl_graph_op){.kind = PL_OP_RESIDUAL, .name = "attention.residual", .src = PL_VAL_DELTA, .dst = PL_VAL_X});
@@ -135,6 +136,7 @@ static const struct {
     [PL_W_Q_NORM] = {{"q_norm", PL_LANES_ONE, PL_LANES_HEAD_ROPE, false}, AT(q_norm)},
     [PL_W_K_NORM] = {{"k_norm", PL_LANES_ONE, PL_LANES_HEAD_ROPE, false}, AT(k_norm)},
     [PL_W_SINKS] = {{"sinks", PL_LANES_ONE, PL_LANES_SINKS, false}, AT(sinks)},
+    [PL_W_K_OFFSET] = {{"k_offset", PL_LANES_ONE, PL_LANES_KV_ROPE, false}, AT(k_offset)},
     [PL_W_Q_A] = {{"q_a_proj", PL_LANES_Q_RANK, PL_LANES_HIDDEN, true}, AT(q_a)},
     [PL_W_Q_A_NORM] = {{"q_a_layernorm", PL_LANES_ONE, PL_LANES_Q_RANK, false}, AT(q_a_norm)},
     [PL_W_Q_ROPE] = {{"q_proj.rope", PL_LANES_QR, PL_LANES_Q_IN, true}, AT(q)},
@@ -183,6 +185,8 @@ bool pl_model_has_weight(const struct pl_model_config *c, enum pl_weight w)
         return c->qk_norm;
     case PL_W_SINKS:
         return c->sinks;
+    case PL_W_K_OFFSET:
+        return c->k_offset;
     case PL_W_Q_A:
     case PL_W_Q_A_NORM:
         return c->mla.q_rank;

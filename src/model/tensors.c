@@ -52,6 +52,8 @@ static void attention(struct wants *w, const struct pl_model_config *c, struct p
     }
     if (c->sinks)
         vector(w, "self_attn.sinks", c->n_heads, &t->sinks);
+    if (c->k_offset)
+        vector(w, "self_attn.k_offset", kv, &t->k_offset);
 }
 
 static void latent_attention(struct wants *w, const struct pl_model_config *c, struct pl_layer_tensors *t)

@@ -6,16 +6,16 @@
 
 #include "float_internal.h"
 
-enum { WEIGHTS = 17 };
+enum { WEIGHTS = 18 };
 struct fattention {
     union {
         float *all[WEIGHTS]; /* what the layer does not have is NULL */
         struct {
-            float *q, *k, *v, *o, *q_bias, *k_bias, *v_bias, *o_bias, *q_norm, *k_norm, *sinks;
+            float *q, *k, *v, *o, *q_bias, *k_bias, *v_bias, *o_bias, *q_norm, *k_norm, *sinks, *k_offset;
             float *q_a, *q_a_norm, *q_b, *kv_a, *kv_a_norm, *kv_b; /* MLA */
         };
     };
-    uint32_t window;
+    uint32_t layer, window;
     double *k_cache, *v_cache; /* [context][K*D], [context][K*Dv]; of MLA K is the number of heads */
 };
 
@@ -30,9 +30,10 @@ struct fattention *f_attention_new(const struct pl_nn *nn, uint32_t layer)
     const struct pl_layer_tensors *t = &nn->ck->layer[layer];
     struct fattention *a = nn_alloc(1, sizeof *a);
     const struct pl_tensor *const w[WEIGHTS] = {t->q,      t->k,      t->v,     t->o,   t->q_bias,   t->k_bias, t->v_bias, t->o_bias,   t->q_norm,
-                                                t->k_norm, t->sinks,  t->q_a,   t->q_a_norm, t->q_b, t->kv_a,   t->kv_a_norm, t->kv_b};
+                                                t->k_norm, t->sinks,  t->k_offset, t->q_a,   t->q_a_norm, t->q_b, t->kv_a,   t->kv_a_norm, t->kv_b};
     for (unsigned i = 0; i < WEIGHTS; i++)
         a->all[i] = f_weights(w[i]);
+    a->layer = layer;
     a->window = pl_model_window(c, layer);
     a->k_cache = nn_alloc((size_t)nn->context * kv_heads(c) * c->head_dim, sizeof *a->k_cache);
     a->v_cache = nn_alloc((size_t)nn->context * kv_heads(c) * pl_model_v_dim(c), sizeof *a->v_cache);
@@ -92,6 +93,7 @@ static void grouped(const struct pl_nn *nn, struct fattention *a, const double *
     }
     rope(nn, q, s, c->n_heads, c->head_dim);
     rope(nn, k, s, c->n_kv_heads, c->head_dim);
+    add_bias(f, k, a->k_offset, s, kv);
 }
 
 static void latent_queries(const struct pl_nn *nn, const struct fattention *a, const double *h, size_t s, double *q)
@@ -145,7 +147,7 @@ struct attend {
     const float *sink; /* NULL: none */
 };
 
-static void attend(const struct fmodel *f, const struct attend *a, double *p, double *o)
+static void attend(const struct pl_nn *nn, uint32_t layer, const struct attend *a, double *p, double *o)
 {
     double max = a->sink ? (double)*a->sink : -INFINITY;
     for (size_t t = a->first; t < a->end; t++) {
@@ -158,21 +160,33 @@ static void attend(const struct fmodel *f, const struct attend *a, double *p, do
     double sum = a->sink ? exp((double)*a->sink - max) : 0;
     for (size_t t = a->first; t < a->end; t++)
         sum += p[t] = exp(p[t] - max);
+    f_edit(nn, layer, PL_NN_OP_P, p + a->first, 1, a->end - a->first);
     memset(o, 0, a->v_dim * sizeof *o);
     for (size_t t = a->first; t < a->end; t++)
         for (size_t i = 0; i < a->v_dim; i++)
             o[i] += p[t] * a->v[t * a->v_stride + i];
     for (size_t i = 0; i < a->v_dim; i++)
-        o[i] = f_keep(f, o[i] / sum);
+        o[i] = f_keep(nn->f, o[i] / sum);
 }
 
-void f_attention(const struct pl_nn *nn, struct fattention *a, const double *h, size_t s, double *out)
+static void edit_heads(const struct pl_nn *nn, const struct fattention *a, double *q, size_t s)
+{
+    const struct pl_model_config *c = nn->cfg;
+    const size_t heads = kv_heads(c), dim = c->head_dim, v_dim = pl_model_v_dim(c);
+    f_edit(nn, a->layer, PL_NN_OP_Q, q, s * c->n_heads, dim);
+    f_edit(nn, a->layer, PL_NN_OP_K, a->k_cache + nn->length * heads * dim, s * heads, dim);
+    f_edit(nn, a->layer, PL_NN_OP_V, a->v_cache + nn->length * heads * v_dim, s * heads, v_dim);
+}
+
+void f_attention(const struct pl_nn *nn, struct fattention *a, double *h, size_t s, double *out)
 {
     const struct pl_model_config *c = nn->cfg;
     const size_t heads = c->n_heads, group = heads / kv_heads(c), dim = c->head_dim, v_dim = pl_model_v_dim(c);
     const uint32_t pos = nn->length;
     double *q = nn_alloc(s * heads * dim, sizeof *q), *o = nn_alloc(s * heads * v_dim, sizeof *o);
+    f_edit(nn, a->layer, PL_NN_IN_QKV, h, s, c->hidden);
     (c->mla.kv_rank ? latent : grouped)(nn, a, h, s, q);
+    edit_heads(nn, a, q, s);
 #pragma omp parallel
     {
         double *p = nn_alloc(pos + s, sizeof *p);
@@ -190,10 +204,11 @@ void f_attention(const struct pl_nn *nn, struct fattention *a, const double *h, 
                                      .v_dim = v_dim,
                                      .scale = c->rope.softmax / sqrt((double)dim),
                                      .sink = a->sinks ? &a->sinks[head] : NULL};
-            attend(nn->f, &x, p, o + i * v_dim);
+            attend(nn, a->layer, &x, p, o + i * v_dim);
         }
         free(p);
     }
+    f_edit(nn, a->layer, PL_NN_IN_O, o, s, heads * v_dim);
     f_linear(nn->f, o, a->o, s, c->hidden, heads * v_dim, out);
     add_bias(nn->f, out, a->o_bias, s, c->hidden);
     free(q);

@@ -19,12 +19,14 @@ float *f_weights(const struct pl_tensor *t); /* NULL of NULL */
 double f_keep(const struct fmodel *f, double x);
 /* y[S][N] = x[S][K] w[N][K]^T */
 void f_linear(const struct fmodel *f, const double *x, const float *w, size_t s, size_t n, size_t k, double *y);
+/* The caller's hook, if there is one. */
+void f_edit(const struct pl_nn *nn, uint32_t layer, enum pl_nn_operand what, double *x, size_t rows, size_t cols);
 /* y[S][E], also in place */
 void f_rmsnorm(const struct fmodel *f, const double *x, const float *gain, size_t s, size_t e, double eps, double *y);
 
-/* fattention.c: the weights and the cache of one layer; out[S][E] from h[S][E]. */
+/* fattention.c: the weights and the cache of one layer; out[S][E] from h[S][E], which a hook may change. */
 struct fattention;
 struct fattention *f_attention_new(const struct pl_nn *nn, uint32_t layer);
 void f_attention_free(struct fattention *a);
-void f_attention(const struct pl_nn *nn, struct fattention *a, const double *h, size_t s, double *out);
+void f_attention(const struct pl_nn *nn, struct fattention *a, double *h, size_t s, double *out);
 #endif

@@ -5,6 +5,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+const char *const pl_nn_operand_name[PL_NN_OPERANDS] = {"qkv", "q", "k", "v", "p", "o", "gate-up", "down", "head"};
+
 void *nn_alloc(size_t n, size_t size)
 {
     void *p = calloc(n ? n : 1, size);
@@ -43,6 +45,11 @@ void pl_nn_free(struct pl_nn *nn)
 void pl_nn_reset(struct pl_nn *nn)
 {
     nn->length = 0;
+}
+
+void pl_nn_set_hook(struct pl_nn *nn, struct pl_nn_hook hook)
+{
+    nn->hook = hook;
 }
 
 enum pl_status pl_nn_forward(struct pl_nn *nn, const uint32_t *ids, size_t n, bool last_only, float *logits,

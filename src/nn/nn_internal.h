@@ -12,6 +12,7 @@ struct pl_nn {
     enum pl_nn_mode mode;
     uint32_t context, length; /* tokens held */
     struct fmodel *f;         /* F32, F64 */
+    struct pl_nn_hook hook;   /* theirs */
     struct qmodel *q;         /* QUANT */
 };
 enum pl_status fmodel_new(const struct pl_nn *nn, struct fmodel **out, struct pl_diag *d);

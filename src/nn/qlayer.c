@@ -45,6 +45,19 @@ void q_rmsnorm(const struct qmodel *q, const float *x, const float *gain, float 
     pl_vec_mul(v, y, gain, width, y);
 }
 
+void q_rotate(const struct qmodel *q, enum pl_site site, float *x, size_t n)
+{
+    const uint32_t group = q->cfg->rotate[site];
+    for (size_t i = 0; group && i < n; i += group)
+        pl_vec_hadamard(q->p.vec, x + i, group, x + i);
+}
+
+void q_final_norm(const struct qmodel *q, const float *x, float *y)
+{
+    q_rmsnorm(q, x, q->final_gain, y);
+    q_rotate(q, PL_SITE_HEAD, y, q_width(q, q->cfg->hidden));
+}
+
 /* Every head of a row normed over its own lanes. */
 static void head_norm(const struct qmodel *q, float *x, uint32_t n_heads, const float *gain)
 {
@@ -62,7 +75,7 @@ static void head_norm(const struct qmodel *q, float *x, uint32_t n_heads, const 
     }
 }
 
-/* Rotate n_heads slots of hs lanes; scale is folded into the tables of q. */
+/* Turn n_heads slots of hs lanes by their position; scale is folded into the tables of q. */
 static void rope(const struct qmodel *q, float *x, size_t hs, uint32_t n_heads, uint32_t pos, double scale)
 {
     const struct pl_minifloat v = q->p.vec;
@@ -81,8 +94,6 @@ static void rope(const struct qmodel *q, float *x, size_t hs, uint32_t n_heads, 
         pl_vec_mul(v, t, si, hs, t);
         pl_vec_mul(v, p, co, hs, p);
         pl_vec_add(v, p, t, hs, p);
-        for (size_t i = 0; q->p.rotate && i < hs; i += q->p.rotate)
-            pl_vec_hadamard(v, p + i, q->p.rotate, p + i);
     }
     free(co);
     free(si);
@@ -99,6 +110,7 @@ static void swiglu(const struct qmodel *q, float *g, const float *u, size_t n)
     pl_vec_reci(v, t, n, t);
     pl_vec_mul(v, t, g, n, t);
     pl_vec_mul(v, t, u, n, g);
+    q_rotate(q, PL_SITE_DOWN, g, n);
     free(t);
 }
 
@@ -139,9 +151,12 @@ struct qrun {
 static void op_norm(const struct qrun *r, const struct pl_graph_op *op)
 {
     const size_t w = r->ld[op->src];
+    const enum pl_site site = op->weight == PL_W_INPUT_NORM ? PL_SITE_QKV : PL_SITE_GATE_UP;
 #pragma omp parallel for
-    for (size_t i = 0; i < r->p->n; i++)
+    for (size_t i = 0; i < r->p->n; i++) {
         q_rmsnorm(r->p->q, r->val[op->src] + i * w, r->p->y->vec[op->weight], r->val[op->dst] + i * w);
+        q_rotate(r->p->q, site, r->val[op->dst] + i * w, w);
+    }
 }
 
 static void op_linear(const struct qrun *r, const struct pl_graph_op *op)
@@ -165,21 +180,38 @@ static void op_head_norm(const struct qrun *r, const struct pl_graph_op *op)
         head_norm(r->p->q, r->val[op->dst] + i * r->ld[op->dst], heads_of(r, op->dst), r->p->y->vec[op->weight]);
 }
 
+static void rotate_heads(const struct qmodel *q, float *x, size_t n)
+{
+    for (size_t i = 0; q->p.rotate && i < n; i += q->p.rotate)
+        pl_vec_hadamard(q->p.vec, x + i, q->p.rotate, x + i);
+}
+
 static void op_rope(const struct qrun *r, const struct pl_graph_op *op)
 {
     const struct qmodel *q = r->p->q;
     const bool query = op->dst != PL_VAL_K, mla = q->cfg->mla.kv_rank;
     const size_t slot = mla ? q->mla.rope : q->hs, first = mla && !query ? q->hs - slot : 0;
     const double scale = pl_rope_scale(q->cfg, query) / (query && q->p.rotate ? q->p.rotate : 1);
+    const uint32_t heads = heads_of(r, op->dst);
 #pragma omp parallel for
     for (size_t i = 0; i < r->p->n; i++)
-        rope(q, r->val[op->dst] + i * r->ld[op->dst] + first, slot, heads_of(r, op->dst), r->p->pos + (uint32_t)i, scale);
+        rope(q, r->val[op->dst] + i * r->ld[op->dst] + first, slot, heads, r->p->pos + (uint32_t)i, scale);
+    if (!query && r->p->tap && r->p->tap->site == PL_NN_KEYS) {
+        q_tap(q, PL_NN_KEYS, r->val[op->dst], r->ld[op->dst], r->p->n, r->p->tap->out);
+        return;
+    }
+#pragma omp parallel for
+    for (size_t i = 0; i < r->p->n; i++)
+        rotate_heads(q, r->val[op->dst] + i * r->ld[op->dst] + first, heads * slot);
 }
 
 static void op_kv_store(const struct qrun *r, const struct pl_graph_op *op)
 {
-    (void)op;
-    q_kv_store(r->p, r->val[PL_VAL_K], r->val[PL_VAL_V], r->ld[PL_VAL_K]);
+    const size_t ld = r->ld[PL_VAL_K];
+    const float *offset = op->bias ? r->p->y->vec[op->bias] : NULL;
+    for (size_t i = 0; offset && i < r->p->n; i++)
+        pl_vec_add(r->p->q->p.vec, r->val[PL_VAL_K] + i * ld, offset, ld, r->val[PL_VAL_K] + i * ld);
+    q_kv_store(r->p, r->val[PL_VAL_K], r->val[PL_VAL_V], ld);
 }
 
 static void op_attention(const struct qrun *r, const struct pl_graph_op *op)
@@ -266,7 +298,7 @@ static enum pl_weight site_weight(enum pl_nn_site s)
 {
     static const enum pl_weight w[] = {
         [PL_NN_QKV] = PL_W_Q, [PL_NN_O] = PL_W_O, [PL_NN_GATE_UP] = PL_W_GATE, [PL_NN_DOWN] = PL_W_DOWN};
-    return s == PL_NN_HEAD ? PL_W_NONE : w[s];
+    return s == PL_NN_HEAD || s == PL_NN_KEYS ? PL_W_NONE : w[s];
 }
 
 static void run(const struct qpass *p, unsigned first, unsigned end)
@@ -286,6 +318,8 @@ static void run(const struct qpass *p, unsigned first, unsigned end)
         if (!r.val[op->dst])
             r.val[op->dst] = nn_alloc(p->n * r.ld[op->dst], sizeof(float));
         ops[op->kind](&r, op);
+        if (p->tap && p->tap->site == PL_NN_KEYS && op->kind == PL_OP_ROPE && op->dst == PL_VAL_K)
+            break; /* op_rope gave them, before their rotation */
     }
     for (unsigned v = 0; v < PL_VALUES; v++)
         if (v != PL_VAL_X && v != PL_VAL_Y)

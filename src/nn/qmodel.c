@@ -2,11 +2,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "quant_internal.h"
 
+#include "plena/mx_hadamard.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { NO_LANE = -1 };
 
 size_t q_width(const struct qmodel *q, size_t cols)
 {
@@ -90,8 +90,7 @@ static void make_cache(const struct qmodel *q, struct qcache *c, size_t context,
     c->panel = nn_alloc(q->tiles * per_tile, sizeof *c->panel);
 }
 
-/* Source row or column of each lane, or NULL for the identity. */
-static int32_t *places(const struct qmodel *q, enum pl_lanes lanes)
+int32_t *q_places(const struct qmodel *q, enum pl_lanes lanes)
 {
     int32_t *map = nn_alloc(pl_lanes_count(q->cfg, &q->p, lanes), sizeof *map);
     if (pl_lanes_map(q->cfg, &q->p, lanes, map))
@@ -102,7 +101,7 @@ static int32_t *places(const struct qmodel *q, enum pl_lanes lanes)
 
 static float *placed_vector(const struct qmodel *q, const struct pl_tensor *t, enum pl_lanes lanes, uint32_t cols)
 {
-    int32_t *map = places(q, lanes);
+    int32_t *map = q_places(q, lanes);
     if (!map)
         return q_vector_weights(q, t, 1, cols);
     float *in = nn_alloc(t->count, sizeof *in), *p = nn_alloc(q_width(q, cols), sizeof *p);
@@ -110,6 +109,24 @@ static float *placed_vector(const struct qmodel *q, const struct pl_tensor *t, e
     for (uint32_t i = 0; i < cols; i++)
         p[i] = map[i] == NO_LANE ? 0.0f : pl_vec_round(q->p.vec, in[map[i]]);
     free(in);
+    free(map);
+    return p;
+}
+
+/* The offset of K, rotated as K is before it is added. */
+static float *k_offset(const struct qmodel *q, const struct pl_tensor *t)
+{
+    int32_t *map = q_places(q, PL_LANES_KV_ROPE);
+    float *in = nn_alloc(t->count, sizeof *in), *p = nn_alloc(q_width(q, q->kv_width), sizeof *p);
+    double *row = nn_alloc(q->kv_width, sizeof *row);
+    pl_tensor_to_f32(t, 0, t->count, in);
+    for (size_t i = 0; i < q->kv_width; i++)
+        row[i] = map[i] == NO_LANE ? 0 : (double)in[map[i]];
+    pl_hadamard_groups(row, q->kv_width, q->p.rotate);
+    for (size_t i = 0; i < q->kv_width; i++)
+        p[i] = pl_vec_round(q->p.vec, (float)row[i]);
+    free(in);
+    free(row);
     free(map);
     return p;
 }
@@ -152,14 +169,14 @@ void q_set_weight(const struct qmodel *q, struct qlayer *y, enum pl_weight which
     if (which == PL_W_K_B || which == PL_W_V_B) {
         set_heads(q, y, which, t);
     } else if (info->linear) {
-        int32_t *r = places(q, info->rows), *c = places(q, info->cols);
+        int32_t *r = q_places(q, info->rows), *c = q_places(q, info->cols);
         q_free_weight(&y->w[which]);
         load_weight(q, &y->w[which], t, r, pl_lanes_count(q->cfg, &q->p, info->rows), c, cols);
         free(r);
         free(c);
     } else {
         free(y->vec[which]);
-        y->vec[which] = placed_vector(q, t, info->cols, cols);
+        y->vec[which] = which == PL_W_K_OFFSET ? k_offset(q, t) : placed_vector(q, t, info->cols, cols);
     }
 }
 
@@ -296,7 +313,7 @@ void qmodel_forward(struct pl_nn *nn, const uint32_t *ids, size_t n, bool last_o
     }
     const size_t first = last_only ? n - 1 : 0;
     for (size_t i = first; i < n; i++)
-        q_rmsnorm(q, x + i * w, q->final_gain, h + i * w);
+        q_final_norm(q, x + i * w, h + i * w);
     q_linear(q, h + first * w, w, n - first, &q->lm_head, logits, q->cfg->vocab);
     free(x);
     free(h);

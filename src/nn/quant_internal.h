@@ -19,7 +19,7 @@ struct qlayer {
     struct pl_graph graph;
     uint32_t window;              /* tokens it sees; 0: all */
     struct qweight w[PL_WEIGHTS]; /* linear layers */
-    float *vec[PL_WEIGHTS];       /* gains, biases */
+    float *vec[PL_WEIGHTS];       /* gains, biases, the offset of K */
     struct qweight *k_b, *v_b;    /* MLA: [H] */
     struct qcache kc, vc;         /* MLA: rows only in kc */
 };
@@ -49,6 +49,12 @@ void q_set_weight(const struct qmodel *q, struct qlayer *y, enum pl_weight which
 void q_free_weights(const struct qmodel *q, struct qlayer *y);
 void q_free_weight(struct qweight *w);
 void q_rmsnorm(const struct qmodel *q, const float *x, const float *gain, float *y);
+/* The site's online rotation of n lanes, where it has one. */
+void q_rotate(const struct qmodel *q, enum pl_site site, float *x, size_t n);
+void q_final_norm(const struct qmodel *q, const float *x, float *y); /* and its rotation */
+enum { NO_LANE = -1 };
+/* Source row or column of each lane, heap; NULL: the identity. */
+int32_t *q_places(const struct qmodel *q, enum pl_lanes lanes);
 
 struct qtap { /* stop a layer at the inputs of one site */
     enum pl_nn_site site;

@@ -8,6 +8,7 @@
 struct pl_nn_stream {
     struct pl_nn nn;
     struct qmodel *q; /* of one layer */
+    uint32_t layer;   /* which */
 };
 
 enum pl_status pl_nn_stream_new(const struct pl_checkpoint *ck, const struct pl_plan *plan, uint32_t context,
@@ -52,6 +53,7 @@ void pl_nn_stream_layer(struct pl_nn_stream *s, uint32_t l)
 {
     struct qlayer *y = s->q->layer;
     q_free_weights(s->q, y);
+    s->layer = l;
     pl_graph_layer(s->q->cfg, l, &y->graph);
     y->window = pl_model_window(s->q->cfg, l);
     for (unsigned w = 1; w < PL_WEIGHTS; w++) {
@@ -67,16 +69,44 @@ void pl_nn_stream_set(struct pl_nn_stream *s, enum pl_nn_weight which, const str
     q_set_weight(s->q, s->q->layer, w[which], t);
 }
 
+/* Of a checkpoint that gets its offsets only now, too: its graph has none yet. */
+void pl_nn_stream_set_k_offset(struct pl_nn_stream *s, const struct pl_tensor *t)
+{
+    struct pl_model_config c = *s->q->cfg;
+    c.k_offset = true;
+    pl_graph_layer(&c, s->layer, &s->q->layer->graph);
+    q_set_weight(s->q, s->q->layer, PL_W_K_OFFSET, t);
+}
+
 size_t pl_nn_stream_cols(const struct pl_nn_stream *s, enum pl_nn_site site)
 {
     const struct pl_model_config *c = s->q->cfg;
-    return site == PL_NN_O ? (size_t)c->n_heads * c->head_dim : site == PL_NN_DOWN ? c->ffn : c->hidden;
+    return site == PL_NN_O      ? (size_t)c->n_heads * c->head_dim
+           : site == PL_NN_DOWN ? c->ffn
+           : site == PL_NN_KEYS ? (size_t)c->n_kv_heads * c->head_dim
+                                : c->hidden;
+}
+
+/* K as it is, in the order of its tensor's rows. */
+static void tap_keys(const struct qmodel *q, const float *x, size_t ldx, size_t rows, float *out)
+{
+    const size_t width = (size_t)q->cfg->n_kv_heads * q->cfg->head_dim;
+    int32_t *places = q_places(q, PL_LANES_KV_ROPE);
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = 0; i < q->kv_width; i++)
+            if (places[i] != NO_LANE)
+                out[r * width + (size_t)places[i]] = x[r * ldx + i];
+    free(places);
 }
 
 void q_tap(const struct qmodel *q, enum pl_nn_site site, const float *x, size_t ldx, size_t rows, float *out)
 {
     const struct pl_model_config *c = q->cfg;
     const struct pl_format *f = &q->linear.left;
+    if (site == PL_NN_KEYS) {
+        tap_keys(q, x, ldx, rows, out);
+        return;
+    }
     const size_t lanes = site == PL_NN_O ? c->n_heads * q->hs : site == PL_NN_DOWN ? c->ffn : c->hidden;
 #pragma omp parallel
     {
@@ -109,9 +139,9 @@ void pl_nn_stream_inputs(struct pl_nn_stream *s, const float *x, size_t n, enum 
     const struct qpass p = {.q = q, .y = q->layer, .n = n, .x = y, .h = h, .tap = &tap};
     if (site == PL_NN_HEAD) {
         for (size_t i = 0; i < n; i++)
-            q_rmsnorm(q, y + i * w, q->final_gain, h + i * w);
+            q_final_norm(q, y + i * w, h + i * w);
         q_tap(q, site, h, w, n, out);
-    } else if (site == PL_NN_QKV || site == PL_NN_O) {
+    } else if (site == PL_NN_QKV || site == PL_NN_O || site == PL_NN_KEYS) {
         q_attention_half(&p);
     } else {
         q_mlp_half(&p);

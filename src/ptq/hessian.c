@@ -100,7 +100,8 @@ enum pl_status pl_hessian_factor(struct pl_hessian *h, double damp, double *used
     if (!isfinite(mean))
         return pl_fail(d, PL_ERANGE, "the calibration inputs hold a value that is not finite");
     for (int tries = 0; tries <= 5; tries++, damp *= 10) {
-        mirror(h, mean > 0 ? damp * mean : 1);
+        h->added = mean > 0 ? damp * mean : 1;
+        mirror(h, h->added);
         if (ptq_factor(h->a, k)) {
             h->factored = true;
             *used = damp;

@@ -59,6 +59,17 @@ static json_t *recipe(const struct ptq_job *j)
                                              "blen", (int)p->blen, "hlen", (int)p->hlen, "vlen", (int)p->vlen, "guard", (int)p->guard,
                                              "acc_bits", (int)p->acc_bits, "head_slot", (int)p->head_slot, "kv_tile", (int)p->kv_tile,
                                              "k_tiles", (int)p->k_tiles, "rotate", (int)p->rotate));
+    static const char *const site[PL_SITES] = {"qkv", "o", "gate_up", "down", "head"};
+    json_t *rotate = json_object();
+    for (unsigned i = 0; i < PL_SITES; i++)
+        if (j->ck->config.rotate[i])
+            json_object_set_new(rotate, site[i], json_integer(j->ck->config.rotate[i]));
+    json_object_set_new(r, "rotate", rotate);
+    json_object_set_new(r, "sweeps", json_integer(o->sweeps));
+    json_object_set_new(r, "aim", json_real(o->aim));
+    json_object_set_new(r, "k_offset", json_boolean(o->center_keys));
+    if (o->transforms)
+        json_object_set_new(r, "transforms", json_deep_copy(o->transforms));
     if (o->provenance)
         json_object_set_new(r, "provenance", json_deep_copy(o->provenance));
     return r;

@@ -13,6 +13,7 @@ struct pl_hessian {
     uint64_t rows;
     double *a;
     double *diag; /* of H */
+    double added; /* damping, in the factor only */
     bool factored;
 };
 enum { PTQ_TILE = 256 }; /* edge of the tiles of K x K work */

@@ -362,7 +362,7 @@ TEST(test_info)
 TEST(test_help)
 {
     (void)state;
-    static const char *const verbs[] = {"run", "eval", "quantize", "compile", "sim", "asm", "dis", "info", "machine", "bench"};
+    static const char *const verbs[] = {"run", "eval", "quantize", "ablate", "compile", "sim", "asm", "dis", "info", "machine", "bench"};
     static char help[sizeof r.out];
     DONE("help");
     strcpy(help, r.out);

@@ -86,6 +86,46 @@ TEST(test_rtn_is_the_format)
     json_decref(b);
 }
 
+/* Where to rotate, by name or by search; weights that make up for quantised inputs. The machine agrees bit for bit. */
+TEST(test_transforms)
+{
+    (void)state;
+    assert_int_equal(plena("quantize agent-0.8m " CALIBRATE W4A4KV4 "--rotate residual-block,values,down --aim 0.5 --no-center-keys -o folded"), 0);
+    assert_int_equal(plena("run folded --machine narrow_vector --prompt user: --max-tokens 2 --check"), 0);
+    assert_true(says("out", "equal nn bit for bit"));
+    shell("grep -q '\"rotations\": \"residual-block,down,values\"' folded/config.json");
+    assert_int_equal(plena("run q --machine narrow_vector --prompt user: --max-tokens 2 --check"), 0);
+    assert_int_equal(plena("run q --machine wide_vector --prompt user: --max-tokens 2 --check"), 0);
+    assert_int_equal(plena("quantize agent-0.8m --calibrate " PL_SOURCE_ROOT "/examples/agent-0.8m/eval.jsonl --limit 4" W4A4KV4
+                           "--search none --propagation none --rotate search -o chosen"), 0);
+    refused(2, "--rotate: \"qkw\": expected none, all", "quantize agent-0.8m " CALIBRATE W4A4KV4 "--rotate down,qkw -o x");
+    refused(2, "residual and residual-block exclude each other", "quantize agent-0.8m " CALIBRATE W4A4KV4 "--rotate residual,residual-block -o x");
+    refused(2, "--aim \"2\": expected a number from 0 to 1", "quantize agent-0.8m " CALIBRATE W4A4KV4 "--aim 2 -o x");
+    refused(2, "needs --calibrate FILE", "quantize agent-0.8m --recipe rtn" W4A4KV4 "--rotate search -o x");
+}
+
+/* Rows with their standard errors; one calibrated on what it measures is refused. */
+TEST(test_ablate)
+{
+    (void)state;
+#define TEXTS "--calibrate " PL_SOURCE_ROOT "/examples/agent-0.8m/eval.jsonl --calibrate-limit 3 --text " PL_SOURCE_ROOT "/examples/agent-0.8m/eval.jsonl "
+    assert_int_equal(plena("ablate agent-0.8m " TEXTS "--skip 60 --limit 3" W4A4KV4 "--only 'activations, KV' --sites --csv rows.csv --svg rows.svg --json"), 0);
+    json_t *o = load("out"), *rows = get(o, "rows");
+    assert_string_equal(json_string_value(get(o, "schema")), "plena.ablate/1");
+    assert_int_equal(json_array_size(rows), 5 + 9);
+    for (size_t i = 0; i < 14; i++) {
+        json_t *r = json_array_get(rows, i);
+        assert_true(json_real_value(get(r, "kl")) > 0 && json_real_value(get(r, "kl_se")) > 0);
+        const double limit = 2 * json_real_value(get(r, "kl_se"));
+        if (i == 3) /* rotated everywhere, against K and Q alone */
+            assert_true(limit > 0 && json_is_string(get(r, "verdict")));
+    }
+    json_decref(o);
+    shell("test $(wc -l <rows.csv) = 15 && grep -q 'class=\"bar\"' rows.svg");
+    refused(2, "is one of the calibration; leave it out with --skip", "ablate agent-0.8m " TEXTS W4A4KV4);
+    refused(2, "no rows to measure", "ablate agent-0.8m " TEXTS "--skip 60 --limit 3" W4A4KV4 "--only nothing");
+}
+
 TEST(test_blocks_of_several_heads)
 {
     (void)state;
@@ -180,7 +220,8 @@ TEST(test_damaged)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_checkpoint),  cmocka_unit_test(test_run_and_eval), cmocka_unit_test(test_rtn_is_the_format), cmocka_unit_test(test_blocks_of_several_heads),
+        cmocka_unit_test(test_checkpoint),  cmocka_unit_test(test_run_and_eval), cmocka_unit_test(test_rtn_is_the_format), cmocka_unit_test(test_transforms), cmocka_unit_test(test_ablate),
+        cmocka_unit_test(test_blocks_of_several_heads),
         cmocka_unit_test(test_interrupted), cmocka_unit_test(test_refusals),     cmocka_unit_test(test_damaged),
     };
     return cmocka_run_group_tests(tests, simulate, clean);

@@ -52,6 +52,25 @@ static enum pl_status config(const char *key, const char *value, struct pl_model
     return s;
 }
 
+/* What plena quantize says of rotations and offsets: hidden 4, ffn 6. */
+TEST(test_config_transforms)
+{
+    (void)state;
+#define QUANTIZED(rest) "{\"version\": 1, \"weights\": \"mxint4:16\", \"act\": \"mxint4:16\", \"kv\": \"mxint4:16\"" rest "}"
+    struct pl_model_config c;
+    OK(config("plena_quantization", QUANTIZED(""), &c));
+    for (int i = 0; i < PL_SITES; i++)
+        assert_int_equal(c.rotate[i], 0);
+    assert_false(c.k_offset);
+    OK(config("plena_quantization", QUANTIZED(", \"k_offset\": true, \"rotate\": {\"qkv\": 4, \"down\": 2}"), &c));
+    assert_true(c.k_offset && c.rotate[PL_SITE_QKV] == 4 && c.rotate[PL_SITE_DOWN] == 2 && c.rotate[PL_SITE_HEAD] == 0);
+    REFUSED(PL_ERANGE, "plena_quantization.rotate.down: expected a power of two that divides 6, found 4",
+            config("plena_quantization", QUANTIZED(", \"rotate\": {\"down\": 4}"), &c));
+    REFUSED(PL_ERANGE, "plena_quantization.rotate.head: expected a power of two that divides 4, found 3",
+            config("plena_quantization", QUANTIZED(", \"rotate\": {\"head\": 3}"), &c));
+    REFUSED(PL_EPARSE, "rotate", config("plena_quantization", QUANTIZED(", \"rotate\": [16]"), &c));
+}
+
 TEST(test_config_values)
 {
     (void)state;
@@ -552,7 +571,7 @@ TEST(test_published_configs)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_config_values),          cmocka_unit_test(test_config_required_keys),
+        cmocka_unit_test(test_config_transforms), cmocka_unit_test(test_config_values),          cmocka_unit_test(test_config_required_keys),
         cmocka_unit_test(test_config_refusals),        cmocka_unit_test(test_rope_by_hand),
         cmocka_unit_test(test_checkpoint_in_one_file), cmocka_unit_test(test_checkpoint_in_shards),
         cmocka_unit_test(test_real_checkpoints),       cmocka_unit_test(test_published_configs),

@@ -387,6 +387,112 @@ TEST(test_dead_inputs_and_damping)
     free(w);
 }
 
+/* ---- weights that make up for quantised inputs ---- */
+/* |W X - V Y|^2 / rows + damp |V - W|^2, the quantity pl_cross_apply makes least. */
+static double shortfall(const struct matrix *m, const float *y, const float *v, size_t rows, double damp)
+{
+    double sum = 0;
+    for (size_t t = 0; t < rows; t++)
+        for (size_t i = 0; i < m->n; i++) {
+            double off = 0;
+            for (size_t j = 0; j < m->k; j++)
+                off += (double)m->w[i * m->k + j] * (double)m->x[t * m->k + j] - (double)v[i * m->k + j] * (double)y[t * m->k + j];
+            sum += off * off / (double)rows;
+        }
+    for (size_t i = 0; i < m->n * m->k; i++)
+        sum += damp * ((double)v[i] - (double)m->w[i]) * ((double)v[i] - (double)m->w[i]);
+    return sum;
+}
+
+TEST(test_cross_is_least_squares)
+{
+    (void)state;
+    enum { N = 5, K = 70, ROWS = 149 }; /* more rows than a strip; 2 K + 9 inputs */
+    struct matrix m = matrix(N, K, 31);
+    const struct pl_format f = format("mxint4:16");
+    float *y = calloc(ROWS * K, sizeof *y), *v = calloc(N * K, sizeof *v);
+    uint32_t code[K];
+    uint8_t scale[K];
+    struct pl_cross *c;
+    for (size_t t = 0; t < ROWS; t++) {
+        pl_quantise(&f, m.x + t * K, NULL, K, code, scale);
+        pl_dequantise(&f, code, scale, K, y + t * K);
+    }
+    struct pl_hessian *h = hessian(y, ROWS, K);
+    OK(pl_cross_new(K, &c, &d));
+    pl_cross_add(c, m.x, y, 100);
+    pl_cross_add(c, m.x + 100 * K, y + 100 * K, ROWS - 100);
+    pl_cross_solve(c, h);
+    memcpy(v, m.w, N * K * sizeof *v);
+    pl_cross_apply(c, 1, v, N);
+    double mean = 0;
+    for (size_t i = 0; i < K; i++)
+        mean += pl_hessian_at(h, i, i) / K;
+    const double damp = 0.01 * mean, least = shortfall(&m, y, v, ROWS, damp);
+    print_message("shortfall %.4g, unmoved %.4g\n", least, shortfall(&m, y, m.w, ROWS, damp));
+    assert_true(least < shortfall(&m, y, m.w, ROWS, damp));
+    for (size_t i = 0; i < N * K; i += 23) { /* at the minimum every step goes up */
+        const float old = v[i];
+        for (int s = -1; s <= 1; s += 2) {
+            v[i] = old + 0.02f * (float)s;
+            assert_true(shortfall(&m, y, v, ROWS, damp) > least);
+        }
+        v[i] = old;
+    }
+    pl_cross_free(c);
+    pl_hessian_free(h);
+    free(y);
+    free(v);
+    drop(&m);
+}
+
+/* Coordinate descent: the error falls, no single element can be bettered afterwards, and the values stay what the format
+ * gives back. */
+TEST(test_refine)
+{
+    (void)state;
+    static const char *const names[] = {"mxint4:16", "mxint3:32", "mxfp4_e2m1:16"};
+    for (size_t m = 0; m < PL_COUNT(names); m++) {
+        struct matrix x = matrix(70, 96, 50 + m);
+        const struct pl_format f = format(names[m]);
+        const struct pl_ptq_rule rules[] = {rtn, peer, gptq};
+        for (size_t i = 0; i < PL_COUNT(rules); i++) {
+            double *h = damped(x.h, x.k);
+            OK(pl_ptq_round(x.h, rules[i], &f, x.w, x.n, x.k, x.q, x.scale, &d));
+            const double before = pl_ptq_error(x.h, x.w, x.q, x.n);
+            pl_ptq_refine(x.h, &f, x.w, x.n, 1, x.q, x.scale);
+            const double once = pl_ptq_error(x.h, x.w, x.q, x.n);
+            pl_ptq_refine(x.h, &f, x.w, x.n, 100, x.q, x.scale);
+            const double after = pl_ptq_error(x.h, x.w, x.q, x.n);
+            print_message("%s, %s: error %.4g, one sweep %.4g, at rest %.4g\n", names[m], pl_ptq_propagation_name[rules[i].propagation], before, once, after);
+            assert_true(once < before);
+            uint32_t code[96];
+            uint8_t scale[12];
+            float back[96], row[96];
+            for (size_t r = 0; r < x.n; r += 9) {
+                const float *q = x.q + r * x.k;
+                pl_quantise(&f, q, NULL, x.k, code, scale);
+                pl_dequantise(&f, code, scale, x.k, back);
+                assert_memory_equal(q, back, sizeof back);
+                for (size_t j = 0; j < x.k; j++) { /* half a step of the coarsest element either way is no better */
+                    memcpy(row, q, sizeof row);
+                    for (int s = -1; s <= 1; s += 2) {
+                        const double step = s * ldexp(f.kind == PL_FORMAT_MXINT ? ldexp(1, 2 - f.int_bits) : 0.5, x.scale[r * (x.k / f.block) + j / f.block] - 127);
+                        double change = h[j * x.k + j] * step * step;
+                        for (size_t i2 = 0; i2 < x.k; i2++)
+                            change += 2 * step * h[j * x.k + i2] * ((double)q[i2] - (double)x.w[r * x.k + i2]);
+                        const double top = f.kind == PL_FORMAT_MXINT ? ((1 << (f.int_bits - 1)) - 1) * ldexp(1, 2 - f.int_bits) : 2;
+                        if (fabs((double)q[j] + step) <= ldexp(top, x.scale[r * (x.k / f.block) + j / f.block] - 127) && x.scale[r * (x.k / f.block) + j / f.block])
+                            assert_true(change > -1e-9 * before);
+                    }
+                }
+            }
+            free(h);
+        }
+        drop(&x);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -395,6 +501,7 @@ int main(void)
         cmocka_unit_test(test_rtn_is_quantise),  cmocka_unit_test(test_e1m2_is_mxint4),
         cmocka_unit_test(test_rules_in_order),   cmocka_unit_test(test_schur_of_one_block),
         cmocka_unit_test(test_threads),          cmocka_unit_test(test_dead_inputs_and_damping),
+        cmocka_unit_test(test_refine), cmocka_unit_test(test_cross_is_least_squares),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
