@@ -190,6 +190,26 @@ TEST(test_fold_refuses)
     REFUSED(PL_ERANGE, "groups of 24 lanes do not divide", pl_fold_new(m.ck, &s, &f, &d));
     s = (struct pl_fold_spec){.rotate = {[PL_SITE_O] = 16}};
     REFUSED(PL_ERANGE, "the machine cannot rotate groups of 16 lanes there", pl_fold_new(m.ck, &s, &f, &d));
+    s = (struct pl_fold_spec){0};
+    struct pl_model_config *c = &m.ck->config, plain = *c;
+    c->qkv_bias = true;
+    REFUSED(PL_EUNSUPPORTED, "with biases (model_type llama)", pl_fold_new(m.ck, &s, &f, &d));
+    *c = plain;
+    c->qk_norm = true;
+    REFUSED(PL_EUNSUPPORTED, "with norms of q and k", pl_fold_new(m.ck, &s, &f, &d));
+    *c = plain;
+    c->mla.kv_rank = 64;
+    REFUSED(PL_EUNSUPPORTED, "with latent attention", pl_fold_new(m.ck, &s, &f, &d));
+    *c = plain;
+    c->moe.experts = 4;
+    REFUSED(PL_EUNSUPPORTED, "with experts", pl_fold_new(m.ck, &s, &f, &d));
+    *c = plain;
+    c->window = 8;
+    REFUSED(PL_EUNSUPPORTED, "with windows", pl_fold_new(m.ck, &s, &f, &d));
+    *c = plain;
+    c->sinks = true;
+    REFUSED(PL_EUNSUPPORTED, "with attention sinks", pl_fold_new(m.ck, &s, &f, &d));
+    *c = plain;
     pl_checkpoint_close(m.ck);
     pl_arena_fini(&m.a);
 }
