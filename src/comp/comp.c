@@ -383,7 +383,13 @@ enum pl_status pl_comp_model(struct pl_arena *a, const struct pl_checkpoint *ck,
     pl_buf_init(&c.chain.links);
     struct code code[2];
     program(&c, &chunk, opt->all_logits, &code[0]);
+    if (opt->map) {
+        comp_map_hbm(&c, out, opt->map);
+        comp_map_program(&c, &chunk, "prefill", opt->map);
+    }
     program(&c, &one, one.batch != 0, &code[1]);
+    if (opt->map)
+        comp_map_program(&c, &one, "decode", opt->map);
     constants(&c, out, &chunk, code);
     const enum pl_status s = finish(&c, out, code, d);
     for (unsigned i = 0; i < 2; i++)

@@ -85,6 +85,10 @@ void emit_held(struct comp *c);
 void emit_turn(struct comp *c);
 uint8_t emit_other_half(struct comp *c); /* register */
 
+/* memmap.c */
+void comp_map_program(const struct comp *c, const struct pl_map_rows *m, const char *program, struct pl_buf *out); /* just written */
+void comp_map_hbm(const struct comp *c, const struct pl_image *img, struct pl_buf *out);
+
 /* hbm.c: descriptors, placement and contents of HBM. */
 enum pl_status comp_hbm(struct comp *c, uint32_t logit_rows, struct pl_image *img, struct pl_diag *d);
 
