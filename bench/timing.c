@@ -15,7 +15,7 @@ enum { CONTEXT = 98304, POSITION = 90 * 1024, PREFILL = 32768, MANY_STEPS = 10 /
 /* config.json of meta-llama/Llama-3.3-70B-Instruct. */
 static const struct pl_model_config llama_70b = {
     .vocab = 128256, .hidden = 8192, .ffn = 28672, .n_layers = 80, .n_heads = 64, .n_kv_heads = 8, .head_dim = 128,
-    .max_position = 131072, .rms_eps = 1e-5, .rope_theta = 500000, 
+    .max_position = 131072, .rms_eps = 1e-5, .rope_theta = 500000,
     .rope = {.kind = PL_ROPE_LLAMA3, .factor = 8, .low_freq = 1, .high_freq = 4, .original_max = 8192, .attention = 1, .softmax = 1},
     .bos = -1};
 
