@@ -10,7 +10,8 @@
 /* Activations are double arrays in both modes; F32 mode rounds every stored value to float, so that its results are
  * those of a float implementation while norms, softmax and rotations share one text. */
 struct flayer {
-    float *input_norm, *post_norm, *q, *k, *v, *o, *gate, *up, *down;
+    float *input_norm, *post_norm, *q, *k, *v, *o;
+    struct fmlp *mlp;
     double *k_cache, *v_cache; /* [context][K*D] */
 };
 struct fmodel {
@@ -51,9 +52,7 @@ enum pl_status fmodel_new(const struct pl_nn *nn, struct fmodel **out, struct pl
         y->k = weights(t->k);
         y->v = weights(t->v);
         y->o = weights(t->o);
-        y->gate = weights(t->gate);
-        y->up = weights(t->up);
-        y->down = weights(t->down);
+        y->mlp = fmlp_new(c, f->f32, t);
         y->k_cache = nn_alloc(nn->context * kv, sizeof *y->k_cache);
         y->v_cache = nn_alloc(nn->context * kv, sizeof *y->v_cache);
     }
@@ -63,9 +62,10 @@ enum pl_status fmodel_new(const struct pl_nn *nn, struct fmodel **out, struct pl
 
 static void free_layer(struct flayer *y)
 {
-    float *const w[] = {y->input_norm, y->post_norm, y->q, y->k, y->v, y->o, y->gate, y->up, y->down};
+    float *const w[] = {y->input_norm, y->post_norm, y->q, y->k, y->v, y->o};
     for (size_t i = 0; i < PL_COUNT(w); i++)
         free(w[i]);
+    fmlp_free(y->mlp);
     free(y->k_cache);
     free(y->v_cache);
 }
@@ -90,10 +90,9 @@ static double keep(const struct fmodel *f, double x)
     return f->f32 ? (double)(float)x : x;
 }
 
-/* y[S][N] = x[S][K] w[N][K]^T */
-static void linear(const struct fmodel *f, const double *x, const float *w, size_t s, size_t n, size_t k, double *y)
+void f_linear(bool f32, const double *x, const float *w, size_t s, size_t n, size_t k, double *y)
 {
-    if (f->f32) {
+    if (f32) {
         float *xf = nn_alloc(s * k, sizeof *xf), *yf = nn_alloc(s * n, sizeof *yf);
         for (size_t i = 0; i < s * k; i++)
             xf[i] = (float)x[i];
@@ -113,6 +112,11 @@ static void linear(const struct fmodel *f, const double *x, const float *w, size
                 sum += x[i * k + m] * (double)w[j * k + m];
             y[i * n + j] = sum;
         }
+}
+
+static void linear(const struct fmodel *f, const double *x, const float *w, size_t s, size_t n, size_t k, double *y)
+{
+    f_linear(f->f32, x, w, s, n, k, y);
 }
 
 static void rmsnorm(const struct fmodel *f, const double *x, const float *gain, size_t s, size_t e, double eps, double *y)
@@ -194,19 +198,6 @@ static void attention(const struct pl_nn *nn, struct flayer *y, const double *h,
     free(o);
 }
 
-static void mlp(const struct pl_nn *nn, const struct flayer *y, const double *h, size_t s, double *out)
-{
-    const struct pl_model_config *c = nn->cfg;
-    double *g = nn_alloc(s * c->ffn, sizeof *g), *u = nn_alloc(s * c->ffn, sizeof *u);
-    linear(nn->f, h, y->gate, s, c->ffn, c->hidden, g);
-    linear(nn->f, h, y->up, s, c->ffn, c->hidden, u);
-    for (size_t i = 0; i < s * c->ffn; i++)
-        g[i] = keep(nn->f, g[i] / (1.0 + exp(-g[i])) * u[i]);
-    linear(nn->f, g, y->down, s, c->hidden, c->ffn, out);
-    free(g);
-    free(u);
-}
-
 void fmodel_forward(struct pl_nn *nn, const uint32_t *ids, size_t n, bool last_only, float *logits)
 {
     const struct pl_model_config *c = nn->cfg;
@@ -222,7 +213,7 @@ void fmodel_forward(struct pl_nn *nn, const uint32_t *ids, size_t n, bool last_o
         for (size_t i = 0; i < n * e; i++)
             x[i] = keep(f, x[i] + delta[i]);
         rmsnorm(f, x, y->post_norm, n, e, c->rms_eps, h);
-        mlp(nn, y, h, n, delta);
+        fmlp_forward(y->mlp, h, n, delta);
         for (size_t i = 0; i < n * e; i++)
             x[i] = keep(f, x[i] + delta[i]);
     }

@@ -40,13 +40,19 @@ float *q_vector_weights(const struct qmodel *q, const struct pl_tensor *t, size_
     return p;
 }
 
+static const struct pl_mm_spec *spec_of(const struct qmodel *q, const struct qweight *w)
+{
+    return w->plain ? &q->plain : &q->linear;
+}
+
 static void put_row(const struct qmodel *q, struct qweight *w, size_t j, const float *x, uint32_t *code, uint8_t *scale)
 {
     const size_t step = (size_t)q->p.k_tiles * q->p.mlen;
-    pl_quantise(&q->weight, x, NULL, w->k, code, scale);
+    const struct pl_mm_spec *spec = spec_of(q, w);
+    pl_quantise(&spec->right, x, NULL, w->k, code, scale);
     for (unsigned g = 0; g < w->groups; g++) {
         const size_t k0 = g * step, len = w->k - k0 < step ? w->k - k0 : step;
-        pl_panel_set_right(&q->linear, w->panel[g], j, 0, len, code + k0, scale + k0 / q->weight.block);
+        pl_panel_set_right(spec, w->panel[g], j, 0, len, code + k0, scale + k0 / spec->right.block);
     }
 }
 
@@ -60,7 +66,7 @@ static void load_weight(const struct qmodel *q, struct qweight *w, const struct 
     w->groups = (unsigned)((lanes + step - 1) / step);
     w->panel = nn_alloc(w->groups, sizeof *w->panel);
     for (unsigned g = 0; g < w->groups; g++)
-        w->panel[g] = pl_panel_new(&q->linear, true, n, lanes - g * step < step ? lanes - g * step : step);
+        w->panel[g] = pl_panel_new(spec_of(q, w), true, n, lanes - g * step < step ? lanes - g * step : step);
 #pragma omp parallel
     {
         float *in = nn_alloc(src_cols, sizeof *in), *x = nn_alloc(k, sizeof *x);
@@ -81,6 +87,11 @@ static void load_weight(const struct qmodel *q, struct qweight *w, const struct 
         free(code);
         free(scale);
     }
+}
+
+void q_load_weight(const struct qmodel *q, struct qweight *w, const struct pl_tensor *t, size_t n, size_t k)
+{
+    load_weight(q, w, t, NULL, n, NULL, k);
 }
 
 void q_free_weight(struct qweight *w)
@@ -144,7 +155,10 @@ static void load_layers(struct qmodel *q, const struct pl_nn *nn)
         y->gain1 = q_vector_weights(q, t->input_norm, 1, q->cfg->hidden);
         y->gain2 = q_vector_weights(q, t->post_norm, 1, q->cfg->hidden);
         for (size_t i = 0; i < PL_COUNT(w); i++)
-            q_set_weight(q, y, (enum pl_nn_weight)i, w[i]);
+            if (w[i])
+                q_set_weight(q, y, (enum pl_nn_weight)i, w[i]);
+        if (t->router)
+            y->moe = q_moe_new(q, t);
         q_layer_start(q, y);
     }
 }
@@ -154,6 +168,9 @@ static enum pl_status make_specs(struct qmodel *q, struct pl_diag *d)
     const struct pl_plan *p = &q->p;
     const unsigned head = p->head_slot < p->mlen ? p->head_slot : p->mlen;
     PL_TRY(pl_mm_spec_init(&q->linear, &q->act, &q->weight, false, p->vec, p->mlen, p->blen, p->guard, p->acc_bits, d));
+    const struct pl_format plain = {.kind = PL_FORMAT_FLOAT, .elem = p->vec, .block = 1};
+    if (q->cfg->moe.experts)
+        PL_TRY(pl_mm_spec_init(&q->plain, &q->act, &plain, false, p->vec, p->mlen, p->blen, p->guard, p->acc_bits, d));
     PL_TRY(pl_mm_spec_init(&q->qk, &q->act, &q->kv, false, p->vec, head, p->blen, p->guard, p->acc_bits, d));
     return pl_mm_spec_init(&q->pv, &q->act, &q->kv, true, p->vec, p->mlen, p->blen, p->guard, p->acc_bits, d);
 }
@@ -219,6 +236,7 @@ void qmodel_free(struct qmodel *q)
         struct qweight *const w[] = {&y->q, &y->k, &y->v, &y->o, &y->gate, &y->up, &y->down};
         for (size_t i = 0; i < PL_COUNT(w); i++)
             q_free_weight(w[i]);
+        q_moe_free(y->moe);
         free_cache(&y->kc, q->tiles * q->cfg->n_kv_heads);
         free_cache(&y->vc, q->tiles * q->cfg->n_kv_heads * q->groups);
         free(y->gain1);
@@ -237,13 +255,14 @@ void q_linear(const struct qmodel *q, const float *x, size_t ldx, size_t rows, c
               size_t ldy)
 {
     const size_t step = (size_t)q->p.k_tiles * q->p.mlen, lanes = q_width(q, w->k);
+    const struct pl_mm_spec *spec = spec_of(q, w);
     float *part = w->groups > 1 ? nn_alloc(rows * w->n, sizeof *part) : NULL;
     for (unsigned g = 0; g < w->groups; g++) {
         const size_t k0 = g * step, len = lanes - k0 < step ? lanes - k0 : step;
-        struct pl_panel *left = pl_panel_new(&q->linear, false, rows, len);
+        struct pl_panel *left = pl_panel_new(spec, false, rows, len);
         for (size_t i = 0; i < rows; i++)
-            pl_panel_set_left(&q->linear, left, i, 0, len, x + i * ldx + k0, NULL);
-        pl_mm_product(&q->linear, left, rows, w->panel[g], w->n, g ? part : y, g ? w->n : ldy);
+            pl_panel_set_left(spec, left, i, 0, len, x + i * ldx + k0, NULL);
+        pl_mm_product(spec, left, rows, w->panel[g], w->n, g ? part : y, g ? w->n : ldy);
         pl_panel_free(left);
         for (size_t i = 0; g && i < rows; i++)
             pl_vec_add(q->p.vec, y + i * ldy, part + i * w->n, w->n, y + i * ldy);
@@ -294,21 +313,7 @@ static void rope(const struct qmodel *q, float *x, uint32_t n_heads, uint32_t po
     free(t);
 }
 
-static void swiglu(const struct qmodel *q, float *g, const float *u, size_t n)
-{
-    const struct pl_minifloat v = q->p.vec;
-    float *t = nn_alloc(n, sizeof *t);
-    pl_vec_subs(v, g, 0.0f, true, n, t);
-    pl_vec_exp(v, t, n, t);
-    pl_vec_adds(v, t, 1.0f, n, t);
-    pl_vec_reci(v, t, n, t);
-    pl_vec_mul(v, t, g, n, t);
-    pl_vec_mul(v, t, u, n, g);
-    free(t);
-}
-
-/* Is this the site whose inputs were asked for? Then give them. */
-static bool tapped(const struct qmodel *q, const struct qtap *tap, enum pl_nn_site site, const float *x, size_t ldx, size_t rows)
+bool q_tapped(const struct qmodel *q, const struct qtap *tap, enum pl_nn_site site, const float *x, size_t ldx, size_t rows)
 {
     if (!tap || tap->site != site)
         return false;
@@ -316,8 +321,7 @@ static bool tapped(const struct qmodel *q, const struct qtap *tap, enum pl_nn_si
     return true;
 }
 
-/* x = x + Linear(in): the end of both halves of a layer. */
-static void add_linear(const struct qmodel *q, const float *in, size_t w_in, size_t n, const struct qweight *y, float *x, size_t w)
+void q_add_linear(const struct qmodel *q, const float *in, size_t w_in, size_t n, const struct qweight *y, float *x, size_t w)
 {
     float *delta = nn_alloc(n * w, sizeof *delta);
     q_linear(q, in, w_in, n, y, delta, w);
@@ -333,7 +337,7 @@ void q_attention_half(const struct qmodel *q, struct qlayer *y, float *x, float 
 #pragma omp parallel for
     for (size_t i = 0; i < n; i++)
         q_rmsnorm(q, x + i * w, y->gain1, h + i * w);
-    if (tapped(q, tap, PL_NN_QKV, h, w, n))
+    if (q_tapped(q, tap, PL_NN_QKV, h, w, n))
         return;
     float *qr = nn_alloc(n * wq, sizeof *qr), *k = nn_alloc(n * wk, sizeof *k), *v = nn_alloc(n * wk, sizeof *v);
     q_linear(q, h, w, n, &y->q, qr, wq);
@@ -345,31 +349,11 @@ void q_attention_half(const struct qmodel *q, struct qlayer *y, float *x, float 
         rope(q, k + i * wk, c->n_kv_heads, pos + (uint32_t)i, 1.0);
     }
     q_attention(q, y, pos, n, qr, k, v);
-    if (!tapped(q, tap, PL_NN_O, qr, wq, n))
-        add_linear(q, qr, wq, n, &y->o, x, w);
+    if (!q_tapped(q, tap, PL_NN_O, qr, wq, n))
+        q_add_linear(q, qr, wq, n, &y->o, x, w);
     free(qr);
     free(k);
     free(v);
-}
-
-void q_mlp_half(const struct qmodel *q, struct qlayer *y, float *x, float *h, size_t n, const struct qtap *tap)
-{
-    const size_t w = q_width(q, q->cfg->hidden), wf = q_width(q, q->cfg->ffn);
-#pragma omp parallel for
-    for (size_t i = 0; i < n; i++)
-        q_rmsnorm(q, x + i * w, y->gain2, h + i * w);
-    if (tapped(q, tap, PL_NN_GATE_UP, h, w, n))
-        return;
-    float *g = nn_alloc(n * wf, sizeof *g), *u = nn_alloc(n * wf, sizeof *u);
-    q_linear(q, h, w, n, &y->gate, g, wf);
-    q_linear(q, h, w, n, &y->up, u, wf);
-#pragma omp parallel for
-    for (size_t i = 0; i < n; i++)
-        swiglu(q, g + i * wf, u + i * wf, wf);
-    if (!tapped(q, tap, PL_NN_DOWN, g, wf, n))
-        add_linear(q, g, wf, n, &y->down, x, w);
-    free(g);
-    free(u);
 }
 
 void qmodel_forward(struct pl_nn *nn, const uint32_t *ids, size_t n, bool last_only, float *logits)

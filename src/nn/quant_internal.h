@@ -7,7 +7,18 @@
 struct qweight { /* a linear layer: one right panel for each group of K tiles */
     size_t n, k;
     unsigned groups;
+    bool plain; /* kept in the vector format, not in the weight format */
     struct pl_panel **panel;
+};
+struct qmlp {
+    struct qweight gate, up, down;
+    float *gate_bias, *up_bias, *down_bias; /* NULL: none */
+};
+struct qmoe {
+    struct qweight router; /* plain */
+    float *router_bias, *select_bias;
+    uint32_t n;
+    struct qmlp *expert, shared; /* [n]; shared.gate.n 0: none */
 };
 struct qcache { /* K or V of one layer: codes and scales of whole token rows, and the panels of every KV tile */
     uint32_t *code;        /* [context][K*hs] */
@@ -17,13 +28,14 @@ struct qcache { /* K or V of one layer: codes and scales of whole token rows, an
 struct qlayer {
     float *gain1, *gain2;
     struct qweight q, k, v, o, gate, up, down;
+    struct qmoe *moe; /* NULL: gate, up and down */
     struct qcache kc, vc;
 };
 struct qmodel {
     struct pl_plan p;
     const struct pl_model_config *cfg;
     struct pl_format act, weight, kv; /* resolved */
-    struct pl_mm_spec linear, qk, pv;
+    struct pl_mm_spec linear, plain, qk, pv;
     size_t pitch, hs, kv_width, kv_scales; /* lanes of a head; of a K or V row; its scales */
     size_t group, groups;                  /* V columns that share a fold; how many such groups in a head */
     size_t tiles;                          /* KV tiles of the context */
@@ -39,6 +51,7 @@ float *q_vector_weights(const struct qmodel *q, const struct pl_tensor *t, size_
 void q_layer_start(const struct qmodel *q, struct qlayer *y); /* empty caches */
 /* Quantise a matrix into its panels, its rows or columns at their heads' lanes; what was there goes. */
 void q_set_weight(const struct qmodel *q, struct qlayer *y, enum pl_nn_weight which, const struct pl_tensor *t);
+void q_load_weight(const struct qmodel *q, struct qweight *w, const struct pl_tensor *t, size_t n, size_t k);
 void q_free_weight(struct qweight *w);
 void q_rmsnorm(const struct qmodel *q, const float *x, const float *gain, float *y);
 
@@ -52,6 +65,14 @@ void q_tap(const struct qmodel *q, enum pl_nn_site site, const float *x, size_t 
  * x alone. */
 void q_attention_half(const struct qmodel *q, struct qlayer *y, float *x, float *h, uint32_t pos, size_t n, const struct qtap *tap);
 void q_mlp_half(const struct qmodel *q, struct qlayer *y, float *x, float *h, size_t n, const struct qtap *tap);
+
+/* Is this the site whose inputs were asked for? Then give them. */
+bool q_tapped(const struct qmodel *q, const struct qtap *tap, enum pl_nn_site site, const float *x, size_t ldx, size_t rows);
+/* x = x + Linear(in): the end of both halves of a dense layer. */
+void q_add_linear(const struct qmodel *q, const float *in, size_t w_in, size_t n, const struct qweight *y, float *x, size_t w);
+/* qmlp.c */
+struct qmoe *q_moe_new(const struct qmodel *q, const struct pl_layer_tensors *t);
+void q_moe_free(struct qmoe *m);
 
 size_t q_width(const struct qmodel *q, size_t cols); /* rounded up to PITCH */
 /* y[rows][ldy] = Linear(x[rows][ldx], w), plan.k_tiles at a time */
