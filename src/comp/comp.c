@@ -4,58 +4,86 @@
 
 #include <string.h>
 
-static void linear(struct comp *c, const char *op, const struct pl_map_tensor *x, unsigned weight,
-                   const struct pl_map_tensor *y)
+/* ---- the operators of a layer: a function for each kind ---- */
+static const struct pl_map_tensor *value(const struct comp *c, enum pl_value v)
 {
-    emit_op(&c->em, op);
-    const uint8_t desc = emit_layer_desc(c, weight);
-    struct gemm g = {.x = x, .rows = c->rows->live, .desc = desc, .n = y->cols, .y = y};
-    if (weight == LAYER_WQ) {
-        g.n = c->cfg->n_heads * c->plan.head_slot;
-        g.pack = c->rows->pack;
-    }
-    emit_gemm(c, &g);
-    gp_give(&c->em, desc);
+    const struct pl_map_rows *m = c->rows;
+    const struct pl_map_tensor *const t[PL_VALUES] = {
+        [PL_VAL_X] = &m->x,         [PL_VAL_Y] = &m->y,       [PL_VAL_Q] = &m->q,   [PL_VAL_K] = &m->k,        [PL_VAL_V] = &m->v,
+        [PL_VAL_HEADS] = &m->heads, [PL_VAL_GATE] = &m->gate, [PL_VAL_UP] = &m->up, [PL_VAL_DELTA] = &m->delta};
+    return t[v];
 }
 
-static void norm(struct comp *c, const char *op, unsigned gain)
+static void op_norm(struct comp *c, const struct pl_graph_op *op)
 {
-    emit_op(&c->em, op);
-    const uint8_t desc = emit_layer_desc(c, gain);
+    const uint8_t desc = emit_layer_desc(c, op->weight);
     emit_rmsnorm(c, desc, c->rows->live);
     gp_give(&c->em, desc);
 }
 
-static void layer(struct comp *c)
+static void op_linear(struct comp *c, const struct pl_graph_op *op)
 {
-    struct emit *em = &c->em;
+    const uint8_t desc = emit_layer_desc(c, op->weight);
+    const struct pl_weight_info *info = pl_weight_info(op->weight);
+    const struct gemm g = {.x = value(c, op->src),
+                           .rows = c->rows->live,
+                           .desc = desc,
+                           .n = pl_lanes_count(c->cfg, c->plan.head_slot, info->rows),
+                           .y = value(c, op->dst),
+                           .pack = op->dst == PL_VAL_Q ? c->rows->pack : 0};
+    emit_gemm(c, &g);
+    gp_give(&c->em, desc);
+}
+
+static void op_rope(struct comp *c, const struct pl_graph_op *op)
+{
     const struct pl_map_rows *m = c->rows;
-    norm(c, "attention.norm", LAYER_GAIN1);
-    linear(c, "attention.q_proj", &m->y, LAYER_WQ, &m->q);
-    linear(c, "attention.k_proj", &m->y, LAYER_WK, &m->k);
-    linear(c, "attention.v_proj", &m->y, LAYER_WV, &m->v);
-    emit_op(em, "attention.rope");
-    emit_rope(c, &m->q, m->att_live, m->pack != 0, 0);
-    emit_rope(c, &m->k, m->live, false, 2);
-    emit_op(em, "attention.kv_store");
+    const bool query = op->dst == PL_VAL_Q;
+    emit_rope(c, value(c, op->dst), query ? m->att_live : m->live, query && m->pack, query ? 0 : 2);
+}
+
+static void op_kv_store(struct comp *c, const struct pl_graph_op *op)
+{
+    (void)op;
     emit_kv_store(c);
+}
+
+static void op_attention(struct comp *c, const struct pl_graph_op *op)
+{
+    (void)op;
     emit_attention(c);
-    if (m->pack) {
-        emit_op(em, "attention.unpack");
+    if (c->rows->pack) {
+        emit_op(&c->em, "attention.unpack");
         emit_unpack(c);
     }
-    linear(c, "attention.o_proj", &m->heads, LAYER_WO, &m->delta);
-    emit_op(em, "attention.residual");
-    emit_residual(c);
+}
 
-    norm(c, "mlp.norm", LAYER_GAIN2);
-    linear(c, "mlp.gate_proj", &m->y, LAYER_GATE, &m->gate);
-    linear(c, "mlp.up_proj", &m->y, LAYER_UP, &m->up);
-    emit_op(em, "mlp.swiglu");
+static void op_glu(struct comp *c, const struct pl_graph_op *op)
+{
+    (void)op;
     emit_swiglu(c);
-    linear(c, "mlp.down_proj", &m->gate, LAYER_DOWN, &m->delta);
-    emit_op(em, "mlp.residual");
+}
+
+static void op_residual(struct comp *c, const struct pl_graph_op *op)
+{
+    (void)op;
     emit_residual(c);
+}
+
+static void layer(struct comp *c, uint32_t l)
+{
+    typedef void op_fn(struct comp *c, const struct pl_graph_op *op);
+    static op_fn *const emit[PL_OP_KINDS] = {
+        [PL_OP_NORM] = op_norm,           [PL_OP_LINEAR] = op_linear,       [PL_OP_ROPE] = op_rope,
+        [PL_OP_KV_STORE] = op_kv_store,   [PL_OP_ATTENTION] = op_attention, [PL_OP_GLU] = op_glu,
+        [PL_OP_RESIDUAL] = op_residual,
+    };
+    struct pl_graph g;
+    pl_graph_layer(c->cfg, l, &g);
+    for (unsigned i = 0; i < g.n; i++) {
+        emit_op(&c->em, g.op[i].name);
+        emit[g.op[i].kind](c, &g.op[i]);
+    }
 }
 
 struct code { /* pcs of one program */
@@ -86,8 +114,10 @@ static struct code program(struct comp *c, const struct pl_map_rows *rows, bool 
     gp_give(em, r);
     const struct loop l = loop_begin(em, c->cfg->n_layers);
     code.layer_begin = emit_pc(em);
-    layer(c);
-    const uint8_t next = emit_layer_desc(c, DESC_PER_LAYER);
+    layer(c, 0);
+    const uint8_t next = gp_take(em);
+    INS(em, S_LD_INT, .rd = next, .imm = INT_LAYER);
+    emit_add(em, next, next, c->per_layer);
     INS(em, S_ST_INT, .rd = next, .imm = INT_LAYER);
     gp_give(em, next);
     loop_end(em, l);
@@ -167,6 +197,8 @@ enum pl_status pl_comp_model(struct pl_arena *a, const struct pl_checkpoint *ck,
                              const struct pl_comp_options *opt, struct pl_image *out, struct pl_diag *d)
 {
     struct comp c = {.a = a, .ck = ck, .arch = arch, .cfg = &ck->config, .opt = *opt};
+    if (c.cfg->moe.experts)
+        return pl_fail(d, PL_EUNSUPPORTED, "model_type %s: experts are executed, but not compiled yet", pl_family_name(c.cfg->family));
     PL_TRY(pl_map_plan(arch, c.cfg, opt->weight, opt->act, opt->kv, &c.plan, d));
     c.heads = pl_map_heads(c.cfg, &c.plan);
     c.pitch = pl_arch_pitch(arch);

@@ -5,8 +5,9 @@
 #include "emit.h"
 #include "plena/comp.h"
 #include "plena/map.h"
+#include "plena/model_graph.h"
 
-/* Tensor descriptors: a few for the model, then DESC_PER_LAYER for each layer. */
+/* Tensor descriptors: a few for the model, then comp.per_layer for each layer. */
 enum {
     DESC_EMBED,
     DESC_FINAL_GAIN,
@@ -15,23 +16,12 @@ enum {
     DESC_LOGITS = DESC_ROPE + 4,
     DESC_LAYERS
 };
-enum {
-    LAYER_GAIN1,
-    LAYER_WQ,
-    LAYER_WK,
-    LAYER_WV,
-    LAYER_WO,
-    LAYER_GAIN2,
-    LAYER_GATE,
-    LAYER_UP,
-    LAYER_DOWN,
-    LAYER_K,
-    LAYER_V,
-    DESC_PER_LAYER
-};
+/* Tensors of a layer: its weights, enum pl_weight, and then the cache. comp.slot has their places. */
+enum { LAYER_K = PL_WEIGHTS, LAYER_V, LAYER_TENSORS };
 /* INT SRAM words. */
 enum { INT_POS, INT_TILES, INT_LAST, INT_TOKEN, INT_LAYER, INT_COL, INT_IDS = 16 };
 
+enum { NO_SLOT = UINT32_MAX >> 1 };
 struct comp {
     struct pl_arena *a;
     const struct pl_checkpoint *ck;
@@ -41,6 +31,7 @@ struct comp {
     struct pl_plan plan;
     struct pl_map_heads heads;
     uint32_t pitch, context;
+    uint32_t per_layer, slot[LAYER_TENSORS]; /* descriptors of a layer; place of each among them, or NO_SLOT */
     struct emit em;
     const struct pl_map_rows *rows; /* of the pass being emitted */
 };
@@ -65,8 +56,8 @@ uint64_t lane_addr(const struct comp *c, const struct pl_map_tensor *t, uint64_t
 void emit_zero(struct comp *c, const struct pl_map_tensor *t);
 /* Load row 0 of descriptor register `desc` (columns of t) into the one-row tensor t. */
 void emit_load_row(struct comp *c, uint8_t desc, const struct pl_map_tensor *t);
-/* Register with descriptor `k` of the current layer. */
-uint8_t emit_layer_desc(struct comp *c, unsigned k);
+/* Register with the descriptor of a tensor of the current layer. */
+uint8_t emit_layer_desc(struct comp *c, unsigned tensor);
 
 /* gemm.c: y = Linear(x, descriptor). */
 struct gemm {

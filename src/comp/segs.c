@@ -81,10 +81,10 @@ void emit_load_row(struct comp *c, uint8_t desc, const struct pl_map_tensor *t)
     gp_give(&c->em, x.col);
 }
 
-uint8_t emit_layer_desc(struct comp *c, unsigned k)
+uint8_t emit_layer_desc(struct comp *c, unsigned tensor)
 {
     const uint8_t r = gp_take(&c->em);
     INS(&c->em, S_LD_INT, .rd = r, .rs1 = 0, .imm = INT_LAYER);
-    emit_add(&c->em, r, r, k);
+    emit_add(&c->em, r, r, c->slot[tensor]);
     return r;
 }

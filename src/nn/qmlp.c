@@ -1,4 +1,4 @@
-/* qmlp.c - the MLP half of a quantised layer: dense, or a router with experts. Follows doc/lowering.md, 6. */
+/* qmlp.c - activations of an MLP; the router and the experts of a quantised layer. Follows doc/lowering.md, 6. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "quant_internal.h"
 
@@ -7,56 +7,35 @@
 #include <string.h>
 
 /* ---- weights ---- */
-static void load(const struct qmodel *q, struct qmlp *m, const struct pl_mlp_tensors *t, uint32_t ffn)
+struct qexpert *q_experts_new(const struct qmodel *q, const struct pl_layer_tensors *t)
 {
-    const uint32_t e = q->cfg->hidden;
-    q_load_weight(q, &m->gate, t->gate, ffn, e);
-    q_load_weight(q, &m->up, t->up, ffn, e);
-    q_load_weight(q, &m->down, t->down, e, ffn);
-    m->gate_bias = t->gate_bias ? q_vector_weights(q, t->gate_bias, 1, ffn) : NULL;
-    m->up_bias = t->up_bias ? q_vector_weights(q, t->up_bias, 1, ffn) : NULL;
-    m->down_bias = t->down_bias ? q_vector_weights(q, t->down_bias, 1, e) : NULL;
+    const uint32_t n = q->cfg->moe.experts, ffn = q->cfg->moe.ffn, hidden = q->cfg->hidden;
+    struct qexpert *x = nn_alloc(n, sizeof *x);
+    for (uint32_t e = 0; e < n; e++) {
+        const struct pl_mlp_tensors *m = &t->expert[e];
+        q_load_weight(q, &x[e].gate, m->gate, ffn, hidden);
+        q_load_weight(q, &x[e].up, m->up, ffn, hidden);
+        q_load_weight(q, &x[e].down, m->down, hidden, ffn);
+        if (!q->cfg->moe.expert_bias)
+            continue;
+        x[e].gate_bias = q_vector_weights(q, m->gate_bias, 1, ffn);
+        x[e].up_bias = q_vector_weights(q, m->up_bias, 1, ffn);
+        x[e].down_bias = q_vector_weights(q, m->down_bias, 1, hidden);
+    }
+    return x;
 }
 
-struct qmoe *q_moe_new(const struct qmodel *q, const struct pl_layer_tensors *t)
+void q_experts_free(const struct qmodel *q, struct qexpert *x)
 {
-    const struct pl_moe *c = &q->cfg->moe;
-    struct qmoe *m = nn_alloc(1, sizeof *m);
-    m->router.plain = true;
-    q_load_weight(q, &m->router, t->router, c->experts, q->cfg->hidden);
-    m->router_bias = t->router_bias ? q_vector_weights(q, t->router_bias, 1, c->experts) : NULL;
-    m->select_bias = t->select_bias ? q_vector_weights(q, t->select_bias, 1, c->experts) : NULL;
-    m->n = c->experts;
-    m->expert = nn_alloc(m->n, sizeof *m->expert);
-    for (uint32_t e = 0; e < m->n; e++)
-        load(q, &m->expert[e], &t->expert[e], c->ffn);
-    if (c->shared)
-        load(q, &m->shared, &t->shared, c->shared * c->ffn);
-    return m;
-}
-
-static void free_mlp(struct qmlp *m)
-{
-    q_free_weight(&m->gate);
-    q_free_weight(&m->up);
-    q_free_weight(&m->down);
-    free(m->gate_bias);
-    free(m->up_bias);
-    free(m->down_bias);
-}
-
-void q_moe_free(struct qmoe *m)
-{
-    if (!m)
-        return;
-    for (uint32_t e = 0; e < m->n; e++)
-        free_mlp(&m->expert[e]);
-    free_mlp(&m->shared);
-    q_free_weight(&m->router);
-    free(m->expert);
-    free(m->router_bias);
-    free(m->select_bias);
-    free(m);
+    for (uint32_t e = 0; x && e < q->cfg->moe.experts; e++) {
+        q_free_weight(&x[e].gate);
+        q_free_weight(&x[e].up);
+        q_free_weight(&x[e].down);
+        free(x[e].gate_bias);
+        free(x[e].up_bias);
+        free(x[e].down_bias);
+    }
+    free(x);
 }
 
 /* ---- one MLP ---- */
@@ -91,38 +70,36 @@ static void clamped_glu(const struct qmodel *q, float *g, float *u, size_t n)
     free(t);
 }
 
+void q_glu(const struct qmodel *q, float *g, float *u, size_t n)
+{
+    if (q->cfg->glu_limit > 0)
+        clamped_glu(q, g, u, n);
+    else
+        swiglu(q, g, u, n);
+}
+
 static void add_bias(const struct qmodel *q, float *x, size_t w, size_t rows, const float *bias)
 {
     for (size_t i = 0; bias && i < rows; i++)
         pl_vec_add(q->p.vec, x + i * w, bias, w, x + i * w);
 }
 
-/* g[rows][width of ffn] = what goes into the down projection of h[rows][w] */
-static void inner(const struct qmodel *q, const struct qmlp *m, const float *h, size_t w, size_t rows, float *g)
+/* An MLP of `rows` rows h[w]. */
+static void mlp(const struct qmodel *q, const struct qexpert *m, const float *h, size_t w, size_t rows, float *out)
 {
     const size_t wf = q_width(q, m->gate.n);
-    float *u = nn_alloc(rows * wf, sizeof *u);
+    float *g = nn_alloc(rows * wf, sizeof *g), *u = nn_alloc(rows * wf, sizeof *u);
     q_linear(q, h, w, rows, &m->gate, g, wf);
     q_linear(q, h, w, rows, &m->up, u, wf);
     add_bias(q, g, wf, rows, m->gate_bias);
     add_bias(q, u, wf, rows, m->up_bias);
 #pragma omp parallel for
     for (size_t i = 0; i < rows; i++)
-        if (q->cfg->glu_limit > 0)
-            clamped_glu(q, g + i * wf, u + i * wf, wf);
-        else
-            swiglu(q, g + i * wf, u + i * wf, wf);
-    free(u);
-}
-
-static void mlp(const struct qmodel *q, const struct qmlp *m, const float *h, size_t w, size_t rows, float *out)
-{
-    const size_t wf = q_width(q, m->gate.n);
-    float *g = nn_alloc(rows * wf, sizeof *g);
-    inner(q, m, h, w, rows, g);
+        q_glu(q, g + i * wf, u + i * wf, wf);
     q_linear(q, g, wf, rows, &m->down, out, w);
     add_bias(q, out, w, rows, m->down_bias);
     free(g);
+    free(u);
 }
 
 /* ---- routing ---- */
@@ -158,7 +135,7 @@ static void scores(const struct qmodel *q, float *l, size_t width, float *s)
         pl_vec_muls(v, s, pl_f32_reci(row_sum(q, s, width)), width, s);
 }
 
-static void route(const struct qmodel *q, const struct qmoe *m, float *l, uint32_t *index, float *weight)
+static void route(const struct qmodel *q, const float *select_bias, float *l, uint32_t *index, float *weight)
 {
     const struct pl_moe *c = &q->cfg->moe;
     const size_t width = q_width(q, c->experts);
@@ -166,7 +143,7 @@ static void route(const struct qmodel *q, const struct qmoe *m, float *l, uint32
     float *s = nn_alloc(width, sizeof *s), *choice = nn_alloc(width, sizeof *choice), sum = 0, by = (float)c->scale;
     scores(q, l, width, s);
     memcpy(choice, nn_by_score(c) ? s : l, width * sizeof *choice);
-    add_bias(q, choice, width, 1, m->select_bias);
+    add_bias(q, choice, width, 1, select_bias);
     pl_route_choose(&r, choice, index);
     for (uint32_t j = 0; j < c->top_k; j++)
         sum = pl_f32_add(sum, s[index[j]]);
@@ -180,7 +157,7 @@ static void route(const struct qmodel *q, const struct qmoe *m, float *l, uint32
 
 /* ---- experts ---- */
 /* acc += what expert e gives the tokens that chose it */
-static void expert(const struct qmodel *q, const struct qmlp *m, uint32_t e, const float *h, size_t w, size_t n, const uint32_t *index,
+static void expert(const struct qmodel *q, const struct qexpert *m, uint32_t e, const float *h, size_t w, size_t n, const uint32_t *index,
                    const float *weight, float *acc)
 {
     const uint32_t k = q->cfg->moe.top_k;
@@ -203,48 +180,30 @@ static void expert(const struct qmodel *q, const struct qmlp *m, uint32_t e, con
     free(y);
 }
 
-static void moe(const struct qmodel *q, const struct qmoe *m, const float *h, size_t w, size_t n, float *x)
+void q_experts(const struct qpass *p, const float *h, float *out)
 {
+    const struct qmodel *q = p->q;
+    const struct qlayer *y = p->y;
     const struct pl_moe *c = &q->cfg->moe;
-    const size_t wr = q_width(q, c->experts);
-    float *l = nn_alloc(n * wr, sizeof *l), *weight = nn_alloc(n * c->top_k, sizeof *weight), *acc = nn_alloc(n * w, sizeof *acc);
+    const size_t n = p->n, w = q_width(q, q->cfg->hidden), wr = q_width(q, c->experts);
+    float *l = nn_alloc(n * wr, sizeof *l), *weight = nn_alloc(n * c->top_k, sizeof *weight);
     uint32_t *index = nn_alloc(n * c->top_k, sizeof *index);
-    q_linear(q, h, w, n, &m->router, l, wr);
-    add_bias(q, l, wr, n, m->router_bias);
+    q_linear(q, h, w, n, &y->w[PL_W_ROUTER], l, wr);
+    add_bias(q, l, wr, n, y->vec[PL_W_ROUTER_BIAS]);
 #pragma omp parallel for
     for (size_t i = 0; i < n; i++)
-        route(q, m, l + i * wr, index + i * c->top_k, weight + i * c->top_k);
-    for (uint32_t e = 0; e < m->n; e++)
-        expert(q, &m->expert[e], e, h, w, n, index, weight, acc);
+        route(q, y->vec[PL_W_SELECT_BIAS], l + i * wr, index + i * c->top_k, weight + i * c->top_k);
+    memset(out, 0, n * w * sizeof *out);
+    for (uint32_t e = 0; e < c->experts; e++)
+        expert(q, &y->expert[e], e, h, w, n, index, weight, out);
     if (c->shared) {
-        float *y = nn_alloc(n * w, sizeof *y);
-        mlp(q, &m->shared, h, w, n, y);
-        pl_vec_add(q->p.vec, acc, y, n * w, acc);
-        free(y);
+        const struct qexpert all = {.gate = y->w[PL_W_SHARED_GATE], .up = y->w[PL_W_SHARED_UP], .down = y->w[PL_W_SHARED_DOWN]};
+        float *s = nn_alloc(n * w, sizeof *s);
+        mlp(q, &all, h, w, n, s);
+        pl_vec_add(q->p.vec, out, s, n * w, out);
+        free(s);
     }
-    pl_vec_add(q->p.vec, x, acc, n * w, x);
     free(l);
     free(weight);
-    free(acc);
     free(index);
-}
-
-void q_mlp_half(const struct qmodel *q, struct qlayer *y, float *x, float *h, size_t n, const struct qtap *tap)
-{
-    const size_t w = q_width(q, q->cfg->hidden), wf = q_width(q, q->cfg->ffn);
-#pragma omp parallel for
-    for (size_t i = 0; i < n; i++)
-        q_rmsnorm(q, x + i * w, y->gain2, h + i * w);
-    if (y->moe) {
-        moe(q, y->moe, h, w, n, x);
-        return;
-    }
-    if (q_tapped(q, tap, PL_NN_GATE_UP, h, w, n))
-        return;
-    float *g = nn_alloc(n * wf, sizeof *g);
-    const struct qmlp dense = {.gate = y->gate, .up = y->up, .down = y->down};
-    inner(q, &dense, h, w, n, g);
-    if (!q_tapped(q, tap, PL_NN_DOWN, g, wf, n))
-        q_add_linear(q, g, wf, n, &y->down, x, w);
-    free(g);
 }

@@ -3,6 +3,7 @@
 #ifndef QUANT_INTERNAL_H
 #define QUANT_INTERNAL_H
 #include "nn_internal.h"
+#include "plena/model_graph.h"
 
 struct qweight { /* a linear layer: one right panel for each group of K tiles */
     size_t n, k;
@@ -10,15 +11,9 @@ struct qweight { /* a linear layer: one right panel for each group of K tiles */
     bool plain; /* kept in the vector format, not in the weight format */
     struct pl_panel **panel;
 };
-struct qmlp {
+struct qexpert {
     struct qweight gate, up, down;
     float *gate_bias, *up_bias, *down_bias; /* NULL: none */
-};
-struct qmoe {
-    struct qweight router; /* plain */
-    float *router_bias, *select_bias;
-    uint32_t n;
-    struct qmlp *expert, shared; /* [n]; shared.gate.n 0: none */
 };
 struct qcache { /* K or V of one layer: codes and scales of whole token rows, and the panels of every KV tile */
     uint32_t *code;        /* [context][K*hs] */
@@ -26,9 +21,10 @@ struct qcache { /* K or V of one layer: codes and scales of whole token rows, an
     struct pl_panel **panel; /* K: [tile][kv head]; V: [tile][kv head][column group] */
 };
 struct qlayer {
-    float *gain1, *gain2;
-    struct qweight q, k, v, o, gate, up, down;
-    struct qmoe *moe; /* NULL: gate, up and down */
+    struct pl_graph graph;
+    struct qweight w[PL_WEIGHTS]; /* linear layers */
+    float *vec[PL_WEIGHTS];       /* gains, biases */
+    struct qexpert *expert;       /* NULL: a dense layer */
     struct qcache kc, vc;
 };
 struct qmodel {
@@ -49,10 +45,13 @@ struct qmodel {
 enum pl_status qmodel_start(const struct pl_nn *nn, const struct pl_plan *plan, struct qmodel **out, struct pl_diag *d);
 float *q_vector_weights(const struct qmodel *q, const struct pl_tensor *t, size_t rows, size_t cols);
 void q_layer_start(const struct qmodel *q, struct qlayer *y); /* empty caches */
-/* Quantise a matrix into its panels, its rows or columns at their heads' lanes; what was there goes. */
-void q_set_weight(const struct qmodel *q, struct qlayer *y, enum pl_nn_weight which, const struct pl_tensor *t);
+/* Take a weight, its rows or columns at their heads' lanes, matrices quantised into panels; what was there goes. */
+void q_set_weight(const struct qmodel *q, struct qlayer *y, enum pl_weight which, const struct pl_tensor *t);
+void q_free_weights(struct qlayer *y);
+/* A matrix [n][k] as the checkpoint has it. */
 void q_load_weight(const struct qmodel *q, struct qweight *w, const struct pl_tensor *t, size_t n, size_t k);
 void q_free_weight(struct qweight *w);
+const struct pl_mm_spec *q_spec(const struct qmodel *q, const struct qweight *w);
 void q_rmsnorm(const struct qmodel *q, const float *x, const float *gain, float *y);
 
 struct qtap { /* stop a layer at the inputs of one site */
@@ -61,24 +60,29 @@ struct qtap { /* stop a layer at the inputs of one site */
 };
 /* stream.c: rows of a site's inputs as the array takes them, heads without their pads */
 void q_tap(const struct qmodel *q, enum pl_nn_site site, const float *x, size_t ldx, size_t rows, float *out);
-/* The halves of a layer for n tokens in state x, attention's at pos..; h is scratch of x's size. Stopped at a tap they leave
- * x alone. */
-void q_attention_half(const struct qmodel *q, struct qlayer *y, float *x, float *h, uint32_t pos, size_t n, const struct qtap *tap);
-void q_mlp_half(const struct qmodel *q, struct qlayer *y, float *x, float *h, size_t n, const struct qtap *tap);
+/* The halves of a layer for n tokens at pos.. in state x; h is scratch of x's size. Stopped at a tap they leave x alone. */
+struct qpass {
+    const struct qmodel *q;
+    struct qlayer *y;
+    uint32_t pos;
+    size_t n;
+    float *x, *h;
+    const struct qtap *tap;
+};
+void q_attention_half(const struct qpass *p);
+void q_mlp_half(const struct qpass *p);
 
-/* Is this the site whose inputs were asked for? Then give them. */
-bool q_tapped(const struct qmodel *q, const struct qtap *tap, enum pl_nn_site site, const float *x, size_t ldx, size_t rows);
-/* x = x + Linear(in): the end of both halves of a dense layer. */
-void q_add_linear(const struct qmodel *q, const float *in, size_t w_in, size_t n, const struct qweight *y, float *x, size_t w);
-/* qmlp.c */
-struct qmoe *q_moe_new(const struct qmodel *q, const struct pl_layer_tensors *t);
-void q_moe_free(struct qmoe *m);
+/* qmlp.c: experts of a layer; g = activation(g) * u, u is scratch; out[n][width] = what the experts give rows h */
+struct qexpert *q_experts_new(const struct qmodel *q, const struct pl_layer_tensors *t);
+void q_experts_free(const struct qmodel *q, struct qexpert *x);
+void q_glu(const struct qmodel *q, float *g, float *u, size_t n);
+void q_experts(const struct qpass *p, const float *h, float *out);
 
 size_t q_width(const struct qmodel *q, size_t cols); /* rounded up to PITCH */
 /* y[rows][ldy] = Linear(x[rows][ldx], w), plan.k_tiles at a time */
 void q_linear(const struct qmodel *q, const float *x, size_t ldx, size_t rows, const struct qweight *w, float *y,
               size_t ldy);
-/* qattention.c: append k, v of the tokens at pos.. and attend; x is q (rotated) on entry, the heads' output on return. */
-void q_attention(const struct qmodel *q, struct qlayer *y, uint32_t pos, size_t rows, float *x, const float *k,
-                 const float *v);
+/* qattention.c: k and v [n][ld] of the pass appended to the cache; the outputs [n][ld] of the heads of queries x. */
+void q_kv_store(const struct qpass *p, const float *k, const float *v, size_t ld);
+void q_attention(const struct qpass *p, const float *x, float *out, size_t ld);
 #endif

@@ -1,0 +1,169 @@
+/* graph.c - the operators of a layer and the places of its weights, from the configuration. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "plena/model_graph.h"
+
+#include <stddef.h>
+
+unsigned pl_graph_kind(const struct pl_model_config *c, uint32_t l)
+{
+    return (pl_model_window(c, l) ? 1u : 0u) + (pl_model_sparse(c, l) ? 2u : 0u);
+}
+
+static void add(struct pl_graph *g, struct pl_graph_op op)
+{
+    g->op[g->n++] = op;
+}
+
+static void norm(struct pl_graph *g, const char *name, enum pl_weight gain)
+{
+    add(g, (struct pl_graph_op){.kind = PL_OP_NORM, .name = name, .src = PL_VAL_X, .dst = PL_VAL_Y, .weight = gain});
+}
+
+static void linear(struct pl_graph *g, const char *name, enum pl_value src, enum pl_value dst, enum pl_weight weight)
+{
+    add(g, (struct pl_graph_op){.kind = PL_OP_LINEAR, .name = name, .src = src, .dst = dst, .weight = weight});
+}
+
+static void attention(struct pl_graph *g)
+{
+    norm(g, "attention.norm", PL_W_INPUT_NORM);
+    linear(g, "attention.q_proj", PL_VAL_Y, PL_VAL_Q, PL_W_Q);
+    linear(g, "attention.k_proj", PL_VAL_Y, PL_VAL_K, PL_W_K);
+    linear(g, "attention.v_proj", PL_VAL_Y, PL_VAL_V, PL_W_V);
+    add(g, (struct pl_graph_op){.kind = PL_OP_ROPE, .name = "attention.rope", .src = PL_VAL_Q, .dst = PL_VAL_Q});
+    add(g, (struct pl_graph_op){.kind = PL_OP_ROPE, .name = "attention.rope", .src = PL_VAL_K, .dst = PL_VAL_K});
+    add(g, (struct pl_graph_op){.kind = PL_OP_KV_STORE, .name = "attention.kv_store", .src = PL_VAL_K, .dst = PL_VAL_K});
+    add(g, (struct pl_graph_op){.kind = PL_OP_ATTENTION, .name = "attention.init", .src = PL_VAL_Q, .dst = PL_VAL_HEADS});
+    linear(g, "attention.o_proj", PL_VAL_HEADS, PL_VAL_DELTA, PL_W_O);
+    add(g, (struct pl_graph_op){.kind = PL_OP_RESIDUAL, .name = "attention.residual", .src = PL_VAL_DELTA, .dst = PL_VAL_X});
+}
+
+static void mlp(struct pl_graph *g)
+{
+    norm(g, "mlp.norm", PL_W_POST_NORM);
+    linear(g, "mlp.gate_proj", PL_VAL_Y, PL_VAL_GATE, PL_W_GATE);
+    linear(g, "mlp.up_proj", PL_VAL_Y, PL_VAL_UP, PL_W_UP);
+    add(g, (struct pl_graph_op){.kind = PL_OP_GLU, .name = "mlp.swiglu", .src = PL_VAL_UP, .dst = PL_VAL_GATE});
+    linear(g, "mlp.down_proj", PL_VAL_GATE, PL_VAL_DELTA, PL_W_DOWN);
+    add(g, (struct pl_graph_op){.kind = PL_OP_RESIDUAL, .name = "mlp.residual", .src = PL_VAL_DELTA, .dst = PL_VAL_X});
+}
+
+static void experts(struct pl_graph *g)
+{
+    norm(g, "mlp.norm", PL_W_POST_NORM);
+    add(g, (struct pl_graph_op){.kind = PL_OP_EXPERTS, .name = "mlp.router", .src = PL_VAL_Y, .dst = PL_VAL_DELTA, .weight = PL_W_ROUTER});
+    add(g, (struct pl_graph_op){.kind = PL_OP_RESIDUAL, .name = "mlp.residual", .src = PL_VAL_DELTA, .dst = PL_VAL_X});
+}
+
+void pl_graph_layer(const struct pl_model_config *c, uint32_t l, struct pl_graph *out)
+{
+    *out = (struct pl_graph){0};
+    attention(out);
+    out->mlp = out->n;
+    if (pl_model_sparse(c, l))
+        experts(out);
+    else
+        mlp(out);
+}
+
+/* ---- weights ---- */
+static const struct {
+    struct pl_weight_info info;
+    size_t at; /* in struct pl_layer_tensors */
+} weights[PL_WEIGHTS] = {
+#define AT(member) offsetof(struct pl_layer_tensors, member)
+    [PL_W_INPUT_NORM] = {{"input_layernorm", PL_LANES_ONE, PL_LANES_HIDDEN, false, false}, AT(input_norm)},
+    [PL_W_Q] = {{"q_proj", PL_LANES_Q_ROPE, PL_LANES_HIDDEN, true, false}, AT(q)},
+    [PL_W_K] = {{"k_proj", PL_LANES_KV_ROPE, PL_LANES_HIDDEN, true, false}, AT(k)},
+    [PL_W_V] = {{"v_proj", PL_LANES_KV, PL_LANES_HIDDEN, true, false}, AT(v)},
+    [PL_W_O] = {{"o_proj", PL_LANES_HIDDEN, PL_LANES_Q, true, false}, AT(o)},
+    [PL_W_POST_NORM] = {{"post_attention_layernorm", PL_LANES_ONE, PL_LANES_HIDDEN, false, false}, AT(post_norm)},
+    [PL_W_GATE] = {{"gate_proj", PL_LANES_FFN, PL_LANES_HIDDEN, true, false}, AT(gate)},
+    [PL_W_UP] = {{"up_proj", PL_LANES_FFN, PL_LANES_HIDDEN, true, false}, AT(up)},
+    [PL_W_DOWN] = {{"down_proj", PL_LANES_HIDDEN, PL_LANES_FFN, true, false}, AT(down)},
+    [PL_W_ROUTER] = {{"router", PL_LANES_EXPERTS, PL_LANES_HIDDEN, false, true}, AT(router)},
+    [PL_W_ROUTER_BIAS] = {{"router_bias", PL_LANES_ONE, PL_LANES_EXPERTS, false, false}, AT(router_bias)},
+    [PL_W_SELECT_BIAS] = {{"select_bias", PL_LANES_ONE, PL_LANES_EXPERTS, false, false}, AT(select_bias)},
+    [PL_W_SHARED_GATE] = {{"shared.gate_proj", PL_LANES_SHARED, PL_LANES_HIDDEN, true, false}, AT(shared.gate)},
+    [PL_W_SHARED_UP] = {{"shared.up_proj", PL_LANES_SHARED, PL_LANES_HIDDEN, true, false}, AT(shared.up)},
+    [PL_W_SHARED_DOWN] = {{"shared.down_proj", PL_LANES_HIDDEN, PL_LANES_SHARED, true, false}, AT(shared.down)},
+#undef AT
+};
+
+const struct pl_weight_info *pl_weight_info(enum pl_weight w)
+{
+    return &weights[w].info;
+}
+
+const struct pl_tensor *pl_layer_weight(const struct pl_layer_tensors *t, enum pl_weight w)
+{
+    return *(const struct pl_tensor *const *)(const void *)((const char *)t + weights[w].at);
+}
+
+bool pl_layer_has_weight(const struct pl_model_config *c, uint32_t l, enum pl_weight w)
+{
+    const bool sparse = pl_model_sparse(c, l);
+    switch (w) {
+    case PL_W_NONE:
+        return false;
+    case PL_W_GATE: case PL_W_UP: case PL_W_DOWN:
+        return !sparse;
+    case PL_W_ROUTER:
+        return sparse;
+    case PL_W_ROUTER_BIAS:
+        return sparse && c->moe.router_bias;
+    case PL_W_SELECT_BIAS:
+        return sparse && c->moe.select_bias;
+    case PL_W_SHARED_GATE: case PL_W_SHARED_UP: case PL_W_SHARED_DOWN:
+        return sparse && c->moe.shared;
+    default:
+        return true;
+    }
+}
+
+bool pl_model_has_weight(const struct pl_model_config *c, enum pl_weight w)
+{
+    for (uint32_t l = 0; l < c->n_layers; l++)
+        if (pl_layer_has_weight(c, l, w))
+            return true;
+    return false;
+}
+
+uint32_t pl_lanes_count(const struct pl_model_config *c, uint32_t hs, enum pl_lanes lanes)
+{
+    switch (lanes) {
+    case PL_LANES_ONE:
+        return 1;
+    case PL_LANES_HIDDEN:
+        return c->hidden;
+    case PL_LANES_FFN:
+        return c->ffn;
+    case PL_LANES_EXPERTS:
+        return c->moe.experts;
+    case PL_LANES_SHARED:
+        return c->moe.shared * c->moe.ffn;
+    case PL_LANES_Q:
+    case PL_LANES_Q_ROPE:
+        return c->n_heads * hs;
+    case PL_LANES_KV:
+    case PL_LANES_KV_ROPE:
+        break;
+    }
+    return c->n_kv_heads * hs;
+}
+
+bool pl_lanes_map(const struct pl_model_config *c, uint32_t hs, enum pl_lanes lanes, int32_t *map)
+{
+    const bool query = lanes == PL_LANES_Q || lanes == PL_LANES_Q_ROPE, split = lanes == PL_LANES_Q_ROPE || lanes == PL_LANES_KV_ROPE;
+    const uint32_t n = query ? c->n_heads : c->n_kv_heads, dim = c->head_dim;
+    if (lanes < PL_LANES_Q)
+        return false;
+    for (uint32_t i = 0; i < n * hs; i++)
+        map[i] = -1;
+    for (uint32_t h = 0; h < n; h++) {
+        const uint32_t first = (query ? pl_model_head_place(c, h) : h) * hs;
+        for (uint32_t i = 0; i < dim; i++)
+            map[first + (split && i >= dim / 2 ? hs / 2 + i - dim / 2 : i)] = (int32_t)(h * dim + i);
+    }
+    return true;
+}
