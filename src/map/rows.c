@@ -36,6 +36,50 @@ static uint32_t spread_rows(const struct pl_model_config *model, const struct pl
     return round_up(kv * group, plan->blen) < kv * round_up(group, plan->blen) ? kv * group : 0;
 }
 
+static struct pl_map_tensor view(struct pl_map_tensor t, uint32_t cols)
+{
+    t.cols = cols;
+    return t;
+}
+
+static uint32_t shared_ffn(const struct pl_model_config *model)
+{
+    return model->moe.shared * model->moe.ffn;
+}
+
+/* Lanes of gate and up, which hold those of dense layers, of experts and of shared ones, and the logits of a router. */
+static uint32_t ffn_lanes(const struct pl_model_config *model)
+{
+    const struct pl_moe *m = &model->moe;
+    return umax(model->ffn, umax(umax(m->ffn, shared_ffn(model)), m->experts));
+}
+
+static void lay_out_experts(const struct pl_arch *arch, const struct pl_model_config *model, uint64_t *used, struct pl_map_rows *out)
+{
+    const struct pl_moe *m = &model->moe;
+    struct pl_map_experts *x = &out->moe;
+    const uint32_t pitch = pl_arch_pitch(arch), slots = out->live * m->top_k;
+    *x = (struct pl_map_experts){.logits = view(out->gate, m->experts),
+                                 .gate = view(out->gate, m->ffn),
+                                 .up = view(out->up, m->ffn),
+                                 .shared_gate = view(out->gate, shared_ffn(model)),
+                                 .shared_up = view(out->up, shared_ffn(model)),
+                                 .rows = take(used, pitch, out->alloc, model->hidden),
+                                 .score = take(used, pitch, 1, m->experts),
+                                 .choice = take(used, pitch, 1, m->experts),
+                                 .weight = out->fp_words};
+    x->bias = take(used, pitch, 1, umax(m->experts, m->expert_bias ? umax(m->ffn, model->hidden) : 0));
+    const struct {
+        uint32_t *first, words;
+    } part[] = {{&x->params, 5}, {&x->state, PL_MOE_WORDS}, {&x->chosen, slots}, {&x->count, m->experts}, {&x->place, slots},
+                {&x->token, slots}, {&x->busy, 2 * (m->experts < slots ? m->experts : slots)}, {&x->blocks, out->live + 1}};
+    for (unsigned i = 0; i < (out->live > 1 ? PL_COUNT(part) : 3); i++) {
+        *part[i].first = out->int_words;
+        out->int_words += part[i].words;
+    }
+    out->fp_words += slots;
+}
+
 static void lay_out(const struct pl_arch *arch, const struct pl_model_config *model, const struct pl_plan *plan,
                     uint32_t live, uint32_t pack, uint32_t spread, struct pl_map_rows *out)
 {
@@ -62,8 +106,8 @@ static void lay_out(const struct pl_arch *arch, const struct pl_model_config *mo
     out->heads = out->o = take(&used, pitch, rows, heads);
     if (pack)
         out->o = take(&used, pitch, packed, pack);
-    out->gate = take(&used, pitch, rows, model->ffn);
-    out->up = take(&used, pitch, rows, model->ffn);
+    out->gate = view(take(&used, pitch, rows, ffn_lanes(model)), model->ffn);
+    out->up = view(take(&used, pitch, rows, ffn_lanes(model)), model->ffn);
     out->delta = take(&used, pitch, rows, model->hidden);
     if (spread) {
         out->spread_q = take(&used, pitch, round_up(spread, blen), pitch);
@@ -78,14 +122,17 @@ static void lay_out(const struct pl_arch *arch, const struct pl_model_config *mo
     out->tmp = take(&used, pitch, 1, pitch);
     for (unsigned i = 0; i < 4; i++)
         out->rope[i] = take(&used, pitch, rows, hs);
-    out->elements = used;
     out->fp_words = PL_FP_STATE + 2 * pl_map_heads(model, plan).per_group * (pack ? 1 : group) * out->att_live +
                     umax(spread, out->att_live);
+    out->int_words = PL_INT_IDS + live;
+    if (model->moe.experts)
+        lay_out_experts(arch, model, &used, out);
+    out->elements = used;
 }
 
 static bool fits(const struct pl_arch *arch, const struct pl_map_rows *r)
 {
-    return r->elements <= (uint64_t)arch->vector_rows * arch->vlen && r->fp_words <= arch->fp_words;
+    return r->elements <= (uint64_t)arch->vector_rows * arch->vlen && r->fp_words <= arch->fp_words && r->int_words <= arch->int_words;
 }
 
 void pl_map_rows(const struct pl_arch *arch, const struct pl_model_config *model, const struct pl_plan *plan,
@@ -111,7 +158,8 @@ enum pl_status pl_map_fit_rows(const struct pl_arch *arch, const struct pl_model
             return PL_OK;
     }
     return pl_fail(d, PL_EUNSUPPORTED,
-                   "machine %s cannot hold one row of this model: Vector SRAM %llu of %llu elements, FP SRAM %u of %u words",
+                   "machine %s cannot hold one row of this model: Vector SRAM %llu of %llu elements, FP SRAM %u of %u words, INT SRAM "
+                   "%u of %u",
                    arch->name, (unsigned long long)out->elements, (unsigned long long)capacity,
-                   out->fp_words, arch->fp_words);
+                   out->fp_words, arch->fp_words, out->int_words, arch->int_words);
 }
