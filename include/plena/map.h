@@ -55,7 +55,8 @@ struct pl_map_rows {
     struct pl_map_tensor x, y, q, k, v, o, gate, up, delta; /* residual, normed, heads, FFN, block output */
     struct pl_map_tensor heads;                             /* all heads of a token in one row: o, unless packed */
     struct pl_map_tensor spread_q, zero;                    /* one chunk each, when spread; zero is a single vector row */
-    struct pl_map_tensor score, pv, part, gain, tmp;        /* one chunk each; gain and tmp are single rows */
+    struct pl_map_tensor score, pv, part, tmp;              /* one chunk each; tmp is a single row */
+    struct pl_map_tensor gain[2];                           /* single rows: of the norms before attention and MLP */
     struct pl_map_tensor rope[4];                           /* cos_q, sin_q, cos_k, sin_k */
     struct pl_map_experts moe;                              /* of a model with experts */
     uint64_t elements;                                      /* Vector SRAM in use */

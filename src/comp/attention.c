@@ -420,6 +420,8 @@ static void kv_group(struct comp *c, struct flash *f)
     gp_give(em, swap);
     emit_add(em, f->tok, f->tok, c->plan.kv_tile);
     loop_end(em, l);
+    if (f->group + 1 == c->heads.groups)
+        emit_held(c); /* o_proj's weights, now that all of K and V is asked for */
     f->last = true;
     kv_tile(c, f);
     emit_op(em, "attention.normalise");

@@ -14,25 +14,35 @@ static const struct pl_map_tensor *value(const struct comp *c, enum pl_value v)
     return t[v];
 }
 
+/* Gains load long before their norm: of the current layer, or of the next one. */
+static void load_gain(struct comp *c, enum pl_weight gain, bool next_layer)
+{
+    const uint8_t desc = next_layer ? emit_next_layer_desc(c, gain) : emit_layer_desc(c, gain);
+    emit_load_row(c, desc, &c->rows->gain[gain != PL_W_INPUT_NORM]);
+    gp_give(&c->em, desc);
+}
+
 static void op_norm(struct comp *c, const struct pl_graph_op *op)
 {
-    const uint8_t desc = emit_layer_desc(c, op->weight);
-    emit_rmsnorm(c, desc, c->rows->live);
-    gp_give(&c->em, desc);
+    const bool first = op->weight == PL_W_INPUT_NORM;
+    emit_rmsnorm(c, &c->rows->gain[!first], c->rows->live);
+    if (!first)
+        return;
+    load_gain(c, PL_W_INPUT_NORM, true);
+    load_gain(c, PL_W_POST_NORM, false);
 }
 
 static void op_linear(struct comp *c, const struct pl_graph_op *op)
 {
-    const uint8_t desc = emit_layer_desc(c, op->weight);
     const struct pl_weight_info *info = pl_weight_info(op->weight);
     const struct gemm g = {.x = value(c, op->src),
                            .rows = c->rows->live,
-                           .desc = desc,
+                           .weight = op->weight,
+                           .hold = c->chain.hold,
                            .n = pl_lanes_count(c->cfg, c->plan.head_slot, info->rows),
                            .y = value(c, op->dst),
                            .pack = op->dst == PL_VAL_Q ? c->rows->pack : 0};
     emit_gemm(c, &g);
-    gp_give(&c->em, desc);
 }
 
 static void op_rope(struct comp *c, const struct pl_graph_op *op)
@@ -70,6 +80,15 @@ static void op_residual(struct comp *c, const struct pl_graph_op *op)
     emit_residual(c);
 }
 
+/* Does attention come before the linear layer behind operator i? Its K and V are wanted first. */
+static bool attention_next(const struct pl_graph *g, unsigned i)
+{
+    for (i++; i < g->n && g->op[i].kind != PL_OP_LINEAR; i++)
+        if (g->op[i].kind == PL_OP_ATTENTION)
+            return true;
+    return false;
+}
+
 static void layer(struct comp *c, uint32_t l)
 {
     typedef void op_fn(struct comp *c, const struct pl_graph_op *op);
@@ -82,6 +101,7 @@ static void layer(struct comp *c, uint32_t l)
     pl_graph_layer(c->cfg, l, &g);
     for (unsigned i = 0; i < g.n; i++) {
         emit_op(&c->em, g.op[i].name);
+        c->chain.hold = attention_next(&g, i);
         emit[g.op[i].kind](c, &g.op[i]);
     }
 }
@@ -92,12 +112,17 @@ struct code { /* pcs of one program */
 
 /* One program: all layers for rows->live tokens. Rows that only pad to BLEN are kept zero: y's here, the others follow.
  * So are the lanes of packed rows that no head has. */
-static struct code program(struct comp *c, const struct pl_map_rows *rows, bool all_rows)
+static struct code write_program(struct comp *c, const struct pl_map_rows *rows, bool all_rows)
 {
     struct emit *em = &c->em;
     struct code code = {.entry = emit_pc(em)};
     c->rows = rows;
     emit_op(em, "setup");
+    const uint8_t r = emit_const(em, DESC_LAYERS);
+    INS(em, S_ST_INT, .rd = r, .imm = INT_LAYER);
+    gp_give(em, r);
+    load_gain(c, PL_W_INPUT_NORM, false);
+    emit_chain_start(c);
     emit_zero(c, &rows->y);
     if (rows->pack) {
         emit_zero(c, &rows->q);
@@ -109,12 +134,11 @@ static struct code program(struct comp *c, const struct pl_map_rows *rows, bool 
     }
     emit_embed(c);
     emit_rope_load(c);
-    const uint8_t r = emit_const(em, DESC_LAYERS);
-    INS(em, S_ST_INT, .rd = r, .imm = INT_LAYER);
-    gp_give(em, r);
     const struct loop l = loop_begin(em, c->cfg->n_layers);
     code.layer_begin = emit_pc(em);
+    c->chain.in_layer = true;
     layer(c, 0);
+    c->chain.in_layer = false;
     const uint8_t next = gp_take(em);
     INS(em, S_LD_INT, .rd = next, .imm = INT_LAYER);
     emit_add(em, next, next, c->per_layer);
@@ -126,6 +150,19 @@ static struct code program(struct comp *c, const struct pl_map_rows *rows, bool 
     INS(em, C_FENCE, .rd = 0);
     INS(em, C_HALT, .rd = 0);
     return code;
+}
+
+/* Written twice: see chain.c. */
+static struct code program(struct comp *c, const struct pl_map_rows *rows, bool all_rows)
+{
+    const size_t code = c->em.code.len, ops = c->em.ops.len;
+    chain_begin(c, true);
+    write_program(c, rows, all_rows);
+    c->em.code.len = code;
+    c->em.ops.len = ops;
+    chain_plan(c);
+    chain_begin(c, false);
+    return write_program(c, rows, all_rows);
 }
 
 static void constants(struct comp *c, struct pl_image *img, const struct pl_map_rows *chunk, const struct code code[2])
@@ -214,11 +251,13 @@ enum pl_status pl_comp_model(struct pl_arena *a, const struct pl_checkpoint *ck,
     *out = (struct pl_image){0};
     PL_TRY(comp_hbm(&c, opt->all_logits ? chunk.live : 1, out, d));
     emit_init(&c.em);
+    pl_buf_init(&c.chain.links);
     struct code code[2];
     code[0] = program(&c, &chunk, opt->all_logits);
     code[1] = program(&c, &one, false);
     constants(&c, out, &chunk, code);
     const enum pl_status s = finish(&c, out, code, d);
     emit_fini(&c.em);
+    pl_buf_fini(&c.chain.links);
     return s;
 }

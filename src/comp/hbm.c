@@ -21,6 +21,12 @@ struct places {
     uint32_t n;
 };
 
+/* Descriptor 0 of what would be one more layer. */
+static uint32_t behind_layers(const struct comp *c)
+{
+    return DESC_LAYERS + c->cfg->n_layers * c->per_layer;
+}
+
 static uint64_t reserve(struct hbm *h, uint64_t bytes)
 {
     const uint64_t at = h->used;
@@ -28,11 +34,17 @@ static uint64_t reserve(struct hbm *h, uint64_t bytes)
     return at;
 }
 
+/* tile: 0, or that of a tensor that H_LOAD_M takes tile by tile. */
 static struct pl_desc *place(struct hbm *h, uint32_t index, const char *name, uint64_t rows, uint32_t cols,
-                             const struct pl_format *format)
+                             const struct pl_format *format, uint32_t tile)
 {
     struct pl_desc *t = &h->desc[index];
     *t = (struct pl_desc){.name = name, .rows = (uint32_t)rows, .cols = cols, .format = *format};
+    if (tile) {
+        t->tile = tile;
+        t->elem_base = reserve(h, pl_desc_tiled_bytes(t));
+        return t;
+    }
     t->elem_stride = (uint32_t)pl_format_row_bytes(format, cols);
     t->scale_stride = (uint32_t)pl_format_row_scales(format, cols);
     t->elem_base = reserve(h, rows * t->elem_stride);
@@ -41,11 +53,15 @@ static struct pl_desc *place(struct hbm *h, uint32_t index, const char *name, ui
     return t;
 }
 
-/* Quantise a row of floats into place. */
+/* Quantise a row of floats into place. A piece holds whole blocks. */
 static void put_row(const struct hbm *h, const struct pl_desc *t, uint32_t row, const float *x, uint32_t *code)
 {
-    pl_quantise(&t->format, x, NULL, t->cols, code, h->data + t->scale_base + (uint64_t)row * t->scale_stride);
-    pl_pack(pl_format_bits(&t->format), code, t->cols, h->data + t->elem_base + (uint64_t)row * t->elem_stride);
+    for (uint32_t c = 0; c < t->cols;) {
+        const struct pl_desc_place at = pl_desc_place(t, row, c);
+        pl_quantise(&t->format, x + c, NULL, at.n, code, h->data + at.scale);
+        pl_pack(pl_format_bits(&t->format), code, at.n, h->data + at.elem);
+        c += at.n;
+    }
 }
 
 /* A checkpoint tensor, its rows and columns moved to their places; places without a source are zero. */
@@ -114,35 +130,37 @@ static void lay_out(struct hbm *h, uint32_t logit_rows, uint32_t capacity)
     const struct pl_format vec = {.kind = PL_FORMAT_FLOAT, .elem = c->plan.vec, .block = 1};
     const struct pl_format w = pl_format_resolve(c->plan.weight, c->plan.vec);
     const struct pl_format kv = pl_format_resolve(c->plan.kv, c->plan.vec);
-    const uint32_t hs = c->plan.head_slot;
+    const uint32_t hs = c->plan.head_slot, tile = c->plan.mlen;
     static const char *const rope_name[] = {"rope.cos_q", "rope.sin_q", "rope.cos_k", "rope.sin_k"};
 
-    place(h, DESC_EMBED, "embed_tokens", m->vocab, m->hidden, &vec);
-    place(h, DESC_FINAL_GAIN, "norm", 1, m->hidden, &vec);
-    place(h, DESC_HEAD, "lm_head", m->vocab, m->hidden, &w);
+    place(h, DESC_EMBED, "embed_tokens", m->vocab, m->hidden, &vec, 0);
     for (unsigned i = 0; i < 4; i++)
-        place(h, DESC_ROPE + i, rope_name[i], capacity, hs, &vec)->repeat = hs < c->arch->vlen;
+        place(h, DESC_ROPE + i, rope_name[i], capacity, hs, &vec, 0)->repeat = hs < c->arch->vlen;
     for (uint32_t l = 0; l < m->n_layers; l++)
         for (unsigned i = 1; i < PL_WEIGHTS; i++) {
             const struct pl_weight_info *t = pl_weight_info((enum pl_weight)i);
             if (c->slot[i] != NO_SLOT)
                 place(h, DESC_LAYERS + l * c->per_layer + c->slot[i], pl_arena_printf(c->a, "layers.%u.%s", l, t->name),
-                      pl_lanes_count(m, hs, t->rows), pl_lanes_count(m, hs, t->cols), t->linear ? &w : &vec);
+                      pl_lanes_count(m, hs, t->rows), pl_lanes_count(m, hs, t->cols), t->linear ? &w : &vec,
+                      t->linear ? tile : 0);
         }
+    for (uint32_t i = 0; i < c->slot[LAYER_HEAD]; i++) /* of those, only one is used */
+        place(h, behind_layers(c) + i, "norm", 1, m->hidden, &vec, 0);
+    place(h, behind_layers(c) + c->slot[LAYER_HEAD], "lm_head", m->vocab, m->hidden, &w, tile);
     /* What is only written at run time comes last, behind the image's data. */
     for (uint32_t l = 0; l < m->n_layers; l++)
         for (uint32_t i = 0; i < 2; i++)
             place(h, DESC_LAYERS + l * c->per_layer + c->slot[i ? LAYER_V : LAYER_K],
-                  pl_arena_printf(c->a, "layers.%u.%s_cache", l, i ? "v" : "k"), capacity, m->n_kv_heads * hs, &kv);
-    place(h, DESC_LOGITS, "logits", logit_rows, m->vocab, &vec);
+                  pl_arena_printf(c->a, "layers.%u.%s_cache", l, i ? "v" : "k"), capacity, m->n_kv_heads * hs, &kv, 0);
+    place(h, DESC_LOGITS, "logits", logit_rows, m->vocab, &vec, 0);
 }
 
 static void put_weights(struct hbm *h)
 {
     struct comp *c = h->c;
     put_tensor(h, &h->desc[DESC_EMBED], c->ck->embed, NULL, NULL);
-    put_tensor(h, &h->desc[DESC_FINAL_GAIN], c->ck->final_norm, NULL, NULL);
-    put_tensor(h, &h->desc[DESC_HEAD], c->ck->lm_head, NULL, NULL);
+    put_tensor(h, &h->desc[behind_layers(c) + c->slot[LAYER_FINAL_GAIN]], c->ck->final_norm, NULL, NULL);
+    put_tensor(h, &h->desc[behind_layers(c) + c->slot[LAYER_HEAD]], c->ck->lm_head, NULL, NULL);
     put_rope(h);
     for (unsigned i = 1; i < PL_WEIGHTS; i++) {
         const struct pl_weight_info *info = pl_weight_info((enum pl_weight)i);
@@ -166,7 +184,7 @@ enum pl_status comp_hbm(struct comp *c, uint32_t logit_rows, struct pl_image *im
 {
     struct hbm h = {.c = c};
     number_tensors(c);
-    const uint32_t n = DESC_LAYERS + c->cfg->n_layers * c->per_layer;
+    const uint32_t n = behind_layers(c) + c->slot[LAYER_HEAD] + 1;
     const uint32_t tile = c->plan.kv_tile;
     const uint32_t capacity = (c->context + tile - 1) / tile * tile + 64; /* a chunk may overhang the context */
     h.desc = PL_NEW_N(c->a, struct pl_desc, n);

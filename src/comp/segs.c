@@ -81,6 +81,13 @@ void emit_load_row(struct comp *c, uint8_t desc, const struct pl_map_tensor *t)
     gp_give(&c->em, x.col);
 }
 
+uint8_t emit_next_layer_desc(struct comp *c, unsigned tensor)
+{
+    const uint8_t r = emit_layer_desc(c, tensor);
+    emit_add(&c->em, r, r, c->per_layer);
+    return r;
+}
+
 uint8_t emit_layer_desc(struct comp *c, unsigned tensor)
 {
     const uint8_t r = gp_take(&c->em);

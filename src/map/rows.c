@@ -118,7 +118,8 @@ static void lay_out(const struct pl_arch *arch, const struct pl_model_config *mo
     out->score = take(&used, pitch, umax(scores, umax(rows, out->att_alloc)), pitch);
     out->pv = take(&used, pitch, out->att_alloc, umax(hs, pitch));
     out->part = take(&used, pitch, pack ? per_chunk + blen - 1 : rows, pitch);
-    out->gain = take(&used, pitch, 1, model->hidden);
+    for (unsigned i = 0; i < 2; i++)
+        out->gain[i] = take(&used, pitch, 1, model->hidden);
     out->tmp = take(&used, pitch, 1, pitch);
     for (unsigned i = 0; i < 4; i++)
         out->rope[i] = take(&used, pitch, rows, hs);
