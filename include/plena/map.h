@@ -24,7 +24,7 @@ struct pl_map_tensor {
 };
 /* What the experts of a pass need beside. */
 struct pl_map_experts {
-    struct pl_map_tensor logits, gate, up, shared_gate, shared_up; /* of all tokens, or of those of one expert; over gate and up */
+    struct pl_map_tensor logits, gate, up, shared_gate, shared_up, shared_out;
     struct pl_map_tensor rows;                  /* inputs of one expert, then its outputs; packed from row 0 on */
     struct pl_map_tensor score, choice, bias;   /* single rows */
     /* INT SRAM: first word of */

@@ -86,6 +86,11 @@ static inline bool pl_model_sparse(const struct pl_model_config *c, uint32_t l)
 {
     return c->sparse[l / 64] >> l % 64 & 1;
 }
+/* Experts are chosen by their scores; else by the logits, which order them alike, and finer. */
+static inline bool pl_moe_by_score(const struct pl_moe *m)
+{
+    return m->score == PL_MOE_SIGMOID || m->select_bias || m->group_top > 1;
+}
 /* Lanes of a head of K that are rotated, and of a head of V. */
 static inline uint32_t pl_model_rope_dim(const struct pl_model_config *c)
 {

@@ -70,8 +70,13 @@ static void op_attention(struct comp *c, const struct pl_graph_op *op)
 
 static void op_glu(struct comp *c, const struct pl_graph_op *op)
 {
+    emit_glu(c, value(c, op->dst), value(c, op->src));
+}
+
+static void op_experts(struct comp *c, const struct pl_graph_op *op)
+{
     (void)op;
-    emit_swiglu(c);
+    emit_experts(c);
 }
 
 static void op_residual(struct comp *c, const struct pl_graph_op *op)
@@ -95,7 +100,7 @@ static void layer(struct comp *c, uint32_t l)
     static op_fn *const emit[PL_OP_KINDS] = {
         [PL_OP_NORM] = op_norm,           [PL_OP_LINEAR] = op_linear,       [PL_OP_ROPE] = op_rope,
         [PL_OP_KV_STORE] = op_kv_store,   [PL_OP_ATTENTION] = op_attention, [PL_OP_GLU] = op_glu,
-        [PL_OP_RESIDUAL] = op_residual,
+        [PL_OP_EXPERTS] = op_experts,     [PL_OP_RESIDUAL] = op_residual,
     };
     struct pl_graph g;
     pl_graph_layer(c->cfg, l, &g);
@@ -123,6 +128,8 @@ static struct code write_program(struct comp *c, const struct pl_map_rows *rows,
     gp_give(em, r);
     load_gain(c, PL_W_INPUT_NORM, false);
     emit_chain_start(c);
+    if (c->cfg->moe.experts)
+        emit_moe_start(c);
     emit_zero(c, &rows->y);
     if (rows->pack) {
         emit_zero(c, &rows->q);
@@ -172,6 +179,10 @@ static void constants(struct comp *c, struct pl_image *img, const struct pl_map_
     fp[PL_FP_ONE] = 1.0f;
     fp[PL_FP_INV_E] = (float)(1.0 / c->cfg->hidden);
     fp[PL_FP_EPS] = (float)c->cfg->rms_eps;
+    fp[PL_FP_ROUTE_SCALE] = (float)c->cfg->moe.scale;
+    fp[PL_FP_GLU_LIMIT] = (float)c->cfg->glu_limit;
+    fp[PL_FP_GLU_FLOOR] = (float)-c->cfg->glu_limit;
+    fp[PL_FP_GLU_SLOPE] = -1.702f;
     img->fp = fp;
     img->n_fp = PL_FP_STATE;
 
@@ -220,9 +231,11 @@ static enum pl_status finish(struct comp *c, struct pl_image *img, const struct 
 
 static enum pl_status check_sizes(const struct comp *c, const struct pl_map_rows *chunk, struct pl_diag *d)
 {
-    if (INT_IDS + chunk->live > c->arch->int_words)
-        return pl_fail(d, PL_EUNSUPPORTED, "sram.int_words = %u cannot hold %u token ids", c->arch->int_words,
-                       chunk->live);
+    const struct pl_moe *m = &c->cfg->moe;
+    const struct pl_route route = {m->experts, m->top_k, m->groups, m->top_groups, m->group_top};
+    if (m->experts && pl_route_rule(&route))
+        return pl_fail(d, PL_EUNSUPPORTED, "%u of %u experts in %u of %u groups: %s", m->top_k, m->experts, m->top_groups, m->groups,
+                       pl_route_rule(&route));
     if ((uint64_t)c->arch->matrix_tiles * c->plan.mlen * c->plan.mlen > UINT32_MAX || chunk->elements > UINT32_MAX)
         return pl_fail(d, PL_EUNSUPPORTED, "on-chip addresses of machine %s exceed 32 bits", c->arch->name);
     if (c->plan.vlen / c->plan.hlen > 32)
@@ -234,8 +247,6 @@ enum pl_status pl_comp_model(struct pl_arena *a, const struct pl_checkpoint *ck,
                              const struct pl_comp_options *opt, struct pl_image *out, struct pl_diag *d)
 {
     struct comp c = {.a = a, .ck = ck, .arch = arch, .cfg = &ck->config, .opt = *opt};
-    if (c.cfg->moe.experts)
-        return pl_fail(d, PL_EUNSUPPORTED, "model_type %s: experts are executed, but not compiled yet", pl_family_name(c.cfg->family));
     PL_TRY(pl_map_plan(arch, c.cfg, opt->weight, opt->act, opt->kv, &c.plan, d));
     c.heads = pl_map_heads(c.cfg, &c.plan);
     c.pitch = pl_arch_pitch(arch);

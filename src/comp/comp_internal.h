@@ -16,10 +16,22 @@ enum {
 };
 /* Tensors of a layer: its weights, enum pl_weight, and then the cache. comp.slot has their places. */
 enum { LAYER_K = PL_WEIGHTS, LAYER_V, LAYER_TENSORS };
+/* Beyond them: gate, up and down of the expert at hand. */
+enum { LAYER_EXPERT = LAYER_TENSORS };
 /* Behind the last layer, as if of one more, stand the final norm and the head; its first linear layer is PL_W_Q. */
 enum { LAYER_FINAL_GAIN = PL_W_INPUT_NORM, LAYER_HEAD = PL_W_Q };
 /* INT SRAM words. */
-enum { INT_POS, INT_TILES, INT_LAST, INT_TOKEN, INT_LAYER, INT_COL, INT_HALF, INT_IDS = 16 };
+enum { INT_POS, INT_TILES, INT_LAST, INT_TOKEN, INT_LAYER, INT_COL, INT_HALF, INT_IDS = PL_INT_IDS };
+/* ... and from pl_map_experts.state on: */
+enum moe_word {
+    MOE_DESC,               /* first descriptor of the layer's experts: gate, up, down of each, then their biases */
+    MOE_EXPERT, MOE_ID,     /* the expert at hand: its first descriptor, its number */
+    MOE_ROWS, MOE_BLOCKS,   /* its tokens, and the blocks of BLEN they fill */
+    MOE_AT,                 /* the next pair */
+    MOE_NEXT, MOE_BUSY,     /* the next entry of `busy`, entries */
+    MOE_STATE
+};
+_Static_assert((int)MOE_STATE == (int)PL_MOE_WORDS, "words that map reserves");
 
 /* chain.c: a linear layer of the program. */
 struct link {
@@ -50,8 +62,10 @@ struct comp {
     struct pl_map_heads heads;
     uint32_t pitch, context;
     uint32_t per_layer, slot[LAYER_TENSORS]; /* descriptors of a layer; place of each among them, or NO_SLOT */
+    uint32_t expert_desc;                    /* first descriptor of experts */
     struct emit em;
     const struct pl_map_rows *rows; /* of the pass being emitted */
+    bool run_time_rows;             /* loops over rows take MOE_ROWS, over blocks of them MOE_BLOCKS */
     struct {
         struct pl_buf links; /* struct link */
         size_t at;
@@ -92,6 +106,9 @@ void emit_segs(struct comp *c, uint32_t cols, struct seg_ptr *p, unsigned n, seg
  * is used for every row. */
 void emit_rows(struct comp *c, uint32_t live, uint32_t cols, const struct pl_map_tensor *const *t, uint8_t *r,
                unsigned n, seg_body *body, void *ctx);
+/* A loop over n rows, or over those of the expert at hand. */
+struct loop rows_begin(struct comp *c, uint32_t n);
+struct loop blocks_begin(struct comp *c, uint32_t n);
 /* Address of lane `col` of row 0. */
 uint64_t lane_addr(const struct comp *c, const struct pl_map_tensor *t, uint64_t col);
 void emit_zero(struct comp *c, const struct pl_map_tensor *t);
@@ -108,6 +125,7 @@ struct gemm {
     unsigned weight;               /* of the current layer */
     bool alone;                    /* as in struct link */
     bool hold;                     /* as in emit_next_ahead */
+    bool two_places;               /* no more, and whole chunks of results */
     uint32_t n;                    /* output columns */
     const struct pl_map_tensor *y;
     uint32_t pack; /* of one live row: outputs [i*pack, (i+1)*pack) go to row i of y; 0: row by row */
@@ -134,6 +152,10 @@ struct softmax {
 void emit_softmax(struct comp *c, const struct softmax *x);
 void emit_unpack(struct comp *c);
 void emit_residual(struct comp *c);
-void emit_swiglu(struct comp *c);
+void emit_glu(struct comp *c, const struct pl_map_tensor *gate, const struct pl_map_tensor *up);
+/* moe.c */
+uint32_t moe_descriptors(const struct pl_model_config *m); /* of the experts of a layer */
+void emit_moe_start(struct comp *c);
+void emit_experts(struct comp *c); /* delta = what the experts and shared experts give y */
 void emit_head(struct comp *c, bool all_rows);
 #endif

@@ -7,6 +7,24 @@ uint64_t lane_addr(const struct comp *c, const struct pl_map_tensor *t, uint64_t
     return t->base + col / c->pitch * c->pitch * t->rows + col % c->pitch;
 }
 
+static struct loop loop_begin_word(struct comp *c, uint32_t word)
+{
+    const struct loop l = {gp_take(&c->em)}; /* one register: the count goes to its loop's counter */
+    INS(&c->em, S_LD_INT, .rd = l.reg, .imm = word);
+    INS(&c->em, C_LOOP_REG, .rd = l.reg, .rs1 = l.reg);
+    return l;
+}
+
+struct loop rows_begin(struct comp *c, uint32_t n)
+{
+    return c->run_time_rows ? loop_begin_word(c, c->rows->moe.state + MOE_ROWS) : loop_begin(&c->em, n);
+}
+
+struct loop blocks_begin(struct comp *c, uint32_t n)
+{
+    return c->run_time_rows ? loop_begin_word(c, c->rows->moe.state + MOE_BLOCKS) : loop_begin(&c->em, n);
+}
+
 /* Whole chunks, so that lanes behind the last column are always written too, as zeros. */
 void emit_segs(struct comp *c, uint32_t cols, struct seg_ptr *p, unsigned n, seg_body *body, void *ctx)
 {
@@ -33,7 +51,7 @@ void emit_rows(struct comp *c, uint32_t live, uint32_t cols, const struct pl_map
         r[i] = gp_take(em);
         p[i] = (struct seg_ptr){r[i], t[i]->rows};
     }
-    const struct loop l = loop_begin(em, live);
+    const struct loop l = rows_begin(c, live);
     for (unsigned i = 0; i < n; i++)
         emit_add(em, r[i], row[i], 0);
     emit_segs(c, cols, p, n, body, ctx);
@@ -91,6 +109,11 @@ uint8_t emit_next_layer_desc(struct comp *c, unsigned tensor)
 uint8_t emit_layer_desc(struct comp *c, unsigned tensor)
 {
     const uint8_t r = gp_take(&c->em);
+    if (tensor >= LAYER_EXPERT) {
+        INS(&c->em, S_LD_INT, .rd = r, .imm = c->rows->moe.state + MOE_EXPERT);
+        emit_add(&c->em, r, r, tensor - LAYER_EXPERT);
+        return r;
+    }
     INS(&c->em, S_LD_INT, .rd = r, .rs1 = 0, .imm = INT_LAYER);
     emit_add(&c->em, r, r, c->slot[tensor]);
     return r;

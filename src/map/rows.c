@@ -36,22 +36,13 @@ static uint32_t spread_rows(const struct pl_model_config *model, const struct pl
     return round_up(kv * group, plan->blen) < kv * round_up(group, plan->blen) ? kv * group : 0;
 }
 
-static struct pl_map_tensor view(struct pl_map_tensor t, uint32_t cols)
+/* FFN lanes of layers without experts. */
+static uint32_t dense_ffn(const struct pl_model_config *model)
 {
-    t.cols = cols;
-    return t;
-}
-
-static uint32_t shared_ffn(const struct pl_model_config *model)
-{
-    return model->moe.shared * model->moe.ffn;
-}
-
-/* Lanes of gate and up, which hold those of dense layers, of experts and of shared ones, and the logits of a router. */
-static uint32_t ffn_lanes(const struct pl_model_config *model)
-{
-    const struct pl_moe *m = &model->moe;
-    return umax(model->ffn, umax(umax(m->ffn, shared_ffn(model)), m->experts));
+    for (uint32_t l = 0; l < model->n_layers; l++)
+        if (!pl_model_sparse(model, l))
+            return model->ffn;
+    return 0;
 }
 
 static void lay_out_experts(const struct pl_arch *arch, const struct pl_model_config *model, uint64_t *used, struct pl_map_rows *out)
@@ -59,11 +50,12 @@ static void lay_out_experts(const struct pl_arch *arch, const struct pl_model_co
     const struct pl_moe *m = &model->moe;
     struct pl_map_experts *x = &out->moe;
     const uint32_t pitch = pl_arch_pitch(arch), slots = out->live * m->top_k;
-    *x = (struct pl_map_experts){.logits = view(out->gate, m->experts),
-                                 .gate = view(out->gate, m->ffn),
-                                 .up = view(out->up, m->ffn),
-                                 .shared_gate = view(out->gate, shared_ffn(model)),
-                                 .shared_up = view(out->up, shared_ffn(model)),
+    *x = (struct pl_map_experts){.logits = take(used, pitch, out->alloc, m->experts),
+                                 .gate = take(used, pitch, out->alloc, m->ffn),
+                                 .up = take(used, pitch, out->alloc, m->ffn),
+                                 .shared_gate = take(used, pitch, out->alloc, m->shared * m->ffn),
+                                 .shared_up = take(used, pitch, out->alloc, m->shared * m->ffn),
+                                 .shared_out = take(used, pitch, out->alloc, m->shared ? model->hidden : 0),
                                  .rows = take(used, pitch, out->alloc, model->hidden),
                                  .score = take(used, pitch, 1, m->experts),
                                  .choice = take(used, pitch, 1, m->experts),
@@ -106,8 +98,8 @@ static void lay_out(const struct pl_arch *arch, const struct pl_model_config *mo
     out->heads = out->o = take(&used, pitch, rows, heads);
     if (pack)
         out->o = take(&used, pitch, packed, pack);
-    out->gate = view(take(&used, pitch, rows, ffn_lanes(model)), model->ffn);
-    out->up = view(take(&used, pitch, rows, ffn_lanes(model)), model->ffn);
+    out->gate = take(&used, pitch, rows, dense_ffn(model));
+    out->up = take(&used, pitch, rows, dense_ffn(model));
     out->delta = take(&used, pitch, rows, model->hidden);
     if (spread) {
         out->spread_q = take(&used, pitch, round_up(spread, blen), pitch);

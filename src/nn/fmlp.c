@@ -159,7 +159,7 @@ static void route(const struct fmlp *y, const double *logit, double *weight)
     bool *taken = nn_alloc(m->experts, sizeof *taken), *chosen = nn_alloc(m->experts, sizeof *chosen);
     scores(y, logit, s);
     for (size_t i = 0; i < m->experts; i++)
-        choice[i] = nn_by_score(m) ? s[i] + (y->select_bias ? (double)y->select_bias[i] : 0) : logit[i];
+        choice[i] = pl_moe_by_score(m) ? s[i] + (y->select_bias ? (double)y->select_bias[i] : 0) : logit[i];
     if (m->top_groups < m->groups)
         close_groups(m, choice, taken);
     for (size_t k = 0; k < m->top_k; k++) {

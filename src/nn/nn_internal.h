@@ -26,11 +26,6 @@ struct fmlp;
 struct fmlp *fmlp_new(const struct pl_model_config *c, bool f32, const struct pl_layer_tensors *t);
 void fmlp_free(struct fmlp *y);
 void fmlp_forward(const struct fmlp *y, const double *h, size_t s, double *out); /* h, out double[s][hidden] */
-/* Experts are chosen by their scores; else by the logits, which order them alike, and finer. */
-static inline bool nn_by_score(const struct pl_moe *m)
-{
-    return m->score == PL_MOE_SIGMOID || m->select_bias || m->group_top > 1;
-}
 
 enum pl_status qmodel_new(const struct pl_nn *nn, const struct pl_plan *plan, struct qmodel **out, struct pl_diag *d);
 void qmodel_free(struct qmodel *q);

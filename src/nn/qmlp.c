@@ -131,7 +131,7 @@ static void scores(const struct qmodel *q, float *l, size_t width, float *s)
         max = pl_f32_max(max, pl_vec_max(v, l + i, q->p.vlen));
     pl_vec_subs(v, l, max, false, width, s);
     pl_vec_exp(v, s, width, s);
-    if (c->score == PL_MOE_SOFTMAX || nn_by_score(c))
+    if (c->score == PL_MOE_SOFTMAX || pl_moe_by_score(c))
         pl_vec_muls(v, s, pl_f32_reci(row_sum(q, s, width)), width, s);
 }
 
@@ -142,7 +142,7 @@ static void route(const struct qmodel *q, const float *select_bias, float *l, ui
     const struct pl_route r = {c->experts, c->top_k, c->groups, c->top_groups, c->group_top};
     float *s = nn_alloc(width, sizeof *s), *choice = nn_alloc(width, sizeof *choice), sum = 0, by = (float)c->scale;
     scores(q, l, width, s);
-    memcpy(choice, nn_by_score(c) ? s : l, width * sizeof *choice);
+    memcpy(choice, pl_moe_by_score(c) ? s : l, width * sizeof *choice);
     add_bias(q, choice, width, 1, select_bias);
     pl_route_choose(&r, choice, index);
     for (uint32_t j = 0; j < c->top_k; j++)
