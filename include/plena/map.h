@@ -57,6 +57,7 @@ struct pl_map_rows {
     struct pl_map_tensor spread_q, zero;                    /* one chunk each, when spread; zero is a single vector row */
     struct pl_map_tensor score, pv, part, tmp;              /* one chunk each; tmp is a single row */
     struct pl_map_tensor gain[2];                           /* single rows: of the norms before attention and MLP */
+    struct pl_map_tensor bias, head_gain[2];                /* single rows: a bias; gains of the norms of q and k */
     struct pl_map_tensor rope[4];                           /* cos_q, sin_q, cos_k, sin_k */
     struct pl_map_experts moe;                              /* of a model with experts */
     uint64_t elements;                                      /* Vector SRAM in use */
@@ -83,5 +84,6 @@ struct pl_map_heads pl_map_heads(const struct pl_model_config *model, const stru
 /* INT SRAM: words 0.. are the program's own, then come the ids of a pass, then what pl_map_experts places. */
 enum { PL_INT_IDS = 16 };
 /* FP SRAM: words 0.. hold constants, then the softmax state of one kv group. */
-enum { PL_FP_ZERO, PL_FP_NEG_INF, PL_FP_ONE, PL_FP_INV_E, PL_FP_EPS, PL_FP_ROUTE_SCALE = 8, PL_FP_GLU_LIMIT, PL_FP_GLU_FLOOR, PL_FP_GLU_SLOPE, PL_FP_STATE = 16 };
+enum { PL_FP_ZERO, PL_FP_NEG_INF, PL_FP_ONE, PL_FP_INV_E, PL_FP_EPS, PL_FP_INV_D, PL_FP_ROUTE_SCALE, PL_FP_GLU_LIMIT, PL_FP_GLU_FLOOR,
+       PL_FP_GLU_SLOPE, PL_FP_STATE = 16 };
 #endif

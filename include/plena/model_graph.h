@@ -11,6 +11,7 @@
 enum pl_op_kind {
     PL_OP_NORM,      /* dst = RMSNorm(src) with gain `weight` */
     PL_OP_LINEAR,    /* dst = src weight^T, + `bias` unless PL_W_NONE */
+    PL_OP_HEAD_NORM, /* every head of dst = its RMSNorm with gain `weight` */
     PL_OP_ROPE,      /* heads of dst rotated */
     PL_OP_KV_STORE,  /* K and V appended to the cache */
     PL_OP_ATTENTION, /* dst = heads' outputs of the queries src over the cache */
@@ -29,6 +30,12 @@ enum pl_weight {
     PL_W_K,
     PL_W_V,
     PL_W_O,
+    PL_W_Q_BIAS,
+    PL_W_K_BIAS,
+    PL_W_V_BIAS,
+    PL_W_O_BIAS,
+    PL_W_Q_NORM,
+    PL_W_K_NORM,
     PL_W_POST_NORM,
     PL_W_GATE,
     PL_W_UP,
@@ -68,7 +75,8 @@ enum pl_lanes {
     PL_LANES_Q,       /* query heads in slots, at pl_model_head_place */
     PL_LANES_Q_ROPE,  /* ... the halves of a head starting the halves of its slot */
     PL_LANES_KV,      /* kv heads in slots, in order */
-    PL_LANES_KV_ROPE
+    PL_LANES_KV_ROPE,
+    PL_LANES_HEAD_ROPE /* one head of these in its slot: of a vector that all heads share */
 };
 struct pl_weight_info {
     const char *name; /* as the checkpoint has it, within its layer */

@@ -30,11 +30,15 @@ static void op_norm(struct comp *c, const struct pl_graph_op *op)
         return;
     load_gain(c, PL_W_INPUT_NORM, true);
     load_gain(c, PL_W_POST_NORM, false);
+    for (unsigned i = 0; c->cfg->qk_norm && i < 2; i++)
+        emit_head_gain_load(c, &c->rows->head_gain[i], i ? PL_W_K_NORM : PL_W_Q_NORM);
 }
 
 static void op_linear(struct comp *c, const struct pl_graph_op *op)
 {
     const struct pl_weight_info *info = pl_weight_info(op->weight);
+    if (op->bias) /* long before it is added */
+        emit_bias_load(c, value(c, op->dst), op->bias, op->dst == PL_VAL_Q ? c->rows->pack : 0);
     const struct gemm g = {.x = value(c, op->src),
                            .rows = c->rows->live,
                            .weight = op->weight,
@@ -43,6 +47,14 @@ static void op_linear(struct comp *c, const struct pl_graph_op *op)
                            .y = value(c, op->dst),
                            .pack = op->dst == PL_VAL_Q ? c->rows->pack : 0};
     emit_gemm(c, &g);
+    if (op->bias)
+        emit_bias(c, g.y, g.pack);
+}
+
+static void op_head_norm(struct comp *c, const struct pl_graph_op *op)
+{
+    const bool query = op->dst == PL_VAL_Q;
+    emit_head_norm(c, value(c, op->dst), query ? c->rows->att_live : c->rows->live, &c->rows->head_gain[!query]);
 }
 
 static void op_rope(struct comp *c, const struct pl_graph_op *op)
@@ -98,7 +110,7 @@ static void layer(struct comp *c, uint32_t l)
 {
     typedef void op_fn(struct comp *c, const struct pl_graph_op *op);
     static op_fn *const emit[PL_OP_KINDS] = {
-        [PL_OP_NORM] = op_norm,           [PL_OP_LINEAR] = op_linear,       [PL_OP_ROPE] = op_rope,
+        [PL_OP_NORM] = op_norm,           [PL_OP_LINEAR] = op_linear,       [PL_OP_HEAD_NORM] = op_head_norm, [PL_OP_ROPE] = op_rope,
         [PL_OP_KV_STORE] = op_kv_store,   [PL_OP_ATTENTION] = op_attention, [PL_OP_GLU] = op_glu,
         [PL_OP_EXPERTS] = op_experts,     [PL_OP_RESIDUAL] = op_residual,
     };
@@ -183,6 +195,7 @@ static void constants(struct comp *c, struct pl_image *img, const struct pl_map_
     fp[PL_FP_GLU_LIMIT] = (float)c->cfg->glu_limit;
     fp[PL_FP_GLU_FLOOR] = (float)-c->cfg->glu_limit;
     fp[PL_FP_GLU_SLOPE] = -1.702f;
+    fp[PL_FP_INV_D] = (float)(1.0 / c->cfg->head_dim);
     img->fp = fp;
     img->n_fp = PL_FP_STATE;
 
@@ -247,6 +260,10 @@ enum pl_status pl_comp_model(struct pl_arena *a, const struct pl_checkpoint *ck,
                              const struct pl_comp_options *opt, struct pl_image *out, struct pl_diag *d)
 {
     struct comp c = {.a = a, .ck = ck, .arch = arch, .cfg = &ck->config, .opt = *opt};
+    for (uint32_t l = 1; l < c.cfg->n_layers; l++)
+        if (pl_graph_kind(c.cfg, l) != pl_graph_kind(c.cfg, 0))
+            return pl_fail(d, PL_EUNSUPPORTED, "model_type %s: layers of different kinds are executed, but not compiled yet",
+                           pl_family_name(c.cfg->family));
     PL_TRY(pl_map_plan(arch, c.cfg, opt->weight, opt->act, opt->kv, &c.plan, d));
     c.heads = pl_map_heads(c.cfg, &c.plan);
     c.pitch = pl_arch_pitch(arch);

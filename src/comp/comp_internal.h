@@ -114,6 +114,9 @@ uint64_t lane_addr(const struct comp *c, const struct pl_map_tensor *t, uint64_t
 void emit_zero(struct comp *c, const struct pl_map_tensor *t);
 /* Load row 0 of descriptor register `desc` (columns of t) into the one-row tensor t. */
 void emit_load_row(struct comp *c, uint8_t desc, const struct pl_map_tensor *t);
+/* Vector instructions on `lanes` lanes from `lane` on, all in one vector row, leave the others alone. Returns the mask
+ * operand. */
+uint8_t set_mask(struct comp *c, uint64_t lane, uint32_t lanes);
 /* Register with the descriptor of a tensor of the current layer. */
 uint8_t emit_layer_desc(struct comp *c, unsigned tensor);
 uint8_t emit_next_layer_desc(struct comp *c, unsigned tensor);
@@ -141,6 +144,12 @@ void emit_rmsnorm(struct comp *c, const struct pl_map_tensor *gain, uint32_t liv
 void emit_rope_load(struct comp *c);
 /* rows: of tokens, or with `packed` of heads of one token. */
 void emit_rope(struct comp *c, const struct pl_map_tensor *t, uint32_t rows, bool packed, unsigned table);
+/* heads.c: t += bias, for all live tokens; with `pack` to the packed rows of one. Its load goes before. */
+void emit_bias_load(struct comp *c, const struct pl_map_tensor *t, enum pl_weight bias, uint32_t pack);
+void emit_bias(struct comp *c, const struct pl_map_tensor *t, uint32_t pack);
+/* Every head of the rows of t = its RMSNorm. */
+void emit_head_gain_load(struct comp *c, const struct pl_map_tensor *to, enum pl_weight gain);
+void emit_head_norm(struct comp *c, const struct pl_map_tensor *t, uint32_t rows, const struct pl_map_tensor *gain);
 void emit_kv_store(struct comp *c);
 void emit_attention(struct comp *c);
 /* softmax.c: rows of scores become P; m, l and a = exp(old m - m) of every row in FP SRAM. */

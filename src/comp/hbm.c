@@ -107,14 +107,14 @@ static void put_rope(const struct hbm *h)
     const uint32_t hs = c->plan.head_slot, half = c->cfg->head_dim / 2;
     double *freq = pl_alloc(c->a, sizeof *freq * half);
     pl_rope_inv_freq(c->cfg, freq);
-    const double scale = 1.0 / sqrt((double)c->cfg->head_dim) / (c->plan.rotate ? c->plan.rotate : 1);
+    const double scale[2] = {pl_rope_scale(c->cfg, true) / (c->plan.rotate ? c->plan.rotate : 1), pl_rope_scale(c->cfg, false)};
     float *x = pl_alloc(c->a, sizeof *x * hs);
     uint32_t *code = pl_alloc(c->a, sizeof *code * hs);
     for (unsigned k = 0; k < 4; k++) {
         const struct pl_desc *t = &h->desc[DESC_ROPE + k];
         for (uint32_t p = 0; p < t->rows; p++) {
             for (uint32_t i = 0; i < half; i++) {
-                const double angle = p * freq[i], v = (k % 2 ? sin(angle) : cos(angle)) * (k < 2 ? scale : 1.0);
+                const double angle = p * freq[i], v = (k % 2 ? sin(angle) : cos(angle)) * scale[k / 2];
                 x[i] = (float)(k % 2 ? -v : v);
                 x[hs / 2 + i] = (float)v;
             }
@@ -133,7 +133,8 @@ static void place_weight(struct hbm *h, uint32_t l, enum pl_weight w)
     const uint32_t at = DESC_LAYERS + l * c->per_layer, hs = c->plan.head_slot;
     if (pl_layer_has_weight(c->cfg, l, w))
         place(h, at + c->slot[w], pl_arena_printf(c->a, "layers.%u.%s", l, t->name), pl_lanes_count(c->cfg, hs, t->rows),
-              pl_lanes_count(c->cfg, hs, t->cols), t->linear ? &mx : &vec, t->linear || t->plain ? c->plan.mlen : 0);
+              pl_lanes_count(c->cfg, hs, t->cols), t->linear ? &mx : &vec, t->linear || t->plain ? c->plan.mlen : 0)
+            ->repeat = t->cols == PL_LANES_HEAD_ROPE && hs < c->arch->vlen;
     else
         h->desc[at + c->slot[w]] = h->desc[at + c->slot[PL_W_INPUT_NORM]];
 }

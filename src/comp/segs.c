@@ -118,3 +118,15 @@ uint8_t emit_layer_desc(struct comp *c, unsigned tensor)
     emit_add(&c->em, r, r, c->slot[tensor]);
     return r;
 }
+
+uint8_t set_mask(struct comp *c, uint64_t lane, uint32_t lanes)
+{
+    struct emit *em = &c->em;
+    const uint32_t vlen = c->arch->vlen, hlen = c->plan.hlen;
+    if (lanes >= vlen)
+        return 0;
+    const uint8_t r = emit_const(em, (((uint64_t)1 << (lanes / hlen)) - 1) << (lane % vlen / hlen));
+    INS(em, C_SET_V_MASK_REG, .rd = r);
+    gp_give(em, r);
+    return 1;
+}

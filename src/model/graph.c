@@ -19,22 +19,38 @@ static void norm(struct pl_graph *g, const char *name, enum pl_weight gain)
     add(g, (struct pl_graph_op){.kind = PL_OP_NORM, .name = name, .src = PL_VAL_X, .dst = PL_VAL_Y, .weight = gain});
 }
 
-static void linear(struct pl_graph *g, const char *name, enum pl_value src, enum pl_value dst, enum pl_weight weight)
+static void biased(struct pl_graph *g, const char *name, enum pl_value src, enum pl_value dst, enum pl_weight weight,
+                   enum pl_weight bias)
 {
-    add(g, (struct pl_graph_op){.kind = PL_OP_LINEAR, .name = name, .src = src, .dst = dst, .weight = weight});
+    add(g, (struct pl_graph_op){.kind = PL_OP_LINEAR, .name = name, .src = src, .dst = dst, .weight = weight, .bias = bias});
 }
 
-static void attention(struct pl_graph *g)
+static void linear(struct pl_graph *g, const char *name, enum pl_value src, enum pl_value dst, enum pl_weight weight)
 {
+    biased(g, name, src, dst, weight, PL_W_NONE);
+}
+
+static void head_norm(struct pl_graph *g, enum pl_value heads, enum pl_weight gain)
+{
+    add(g, (struct pl_graph_op){.kind = PL_OP_HEAD_NORM, .name = "attention.head_norm", .src = heads, .dst = heads, .weight = gain});
+}
+
+static void attention(struct pl_graph *g, const struct pl_model_config *c)
+{
+    const bool bias = c->qkv_bias;
     norm(g, "attention.norm", PL_W_INPUT_NORM);
-    linear(g, "attention.q_proj", PL_VAL_Y, PL_VAL_Q, PL_W_Q);
-    linear(g, "attention.k_proj", PL_VAL_Y, PL_VAL_K, PL_W_K);
-    linear(g, "attention.v_proj", PL_VAL_Y, PL_VAL_V, PL_W_V);
+    biased(g, "attention.q_proj", PL_VAL_Y, PL_VAL_Q, PL_W_Q, bias ? PL_W_Q_BIAS : PL_W_NONE);
+    biased(g, "attention.k_proj", PL_VAL_Y, PL_VAL_K, PL_W_K, bias ? PL_W_K_BIAS : PL_W_NONE);
+    biased(g, "attention.v_proj", PL_VAL_Y, PL_VAL_V, PL_W_V, bias ? PL_W_V_BIAS : PL_W_NONE);
+    if (c->qk_norm) {
+        head_norm(g, PL_VAL_Q, PL_W_Q_NORM);
+        head_norm(g, PL_VAL_K, PL_W_K_NORM);
+    }
     add(g, (struct pl_graph_op){.kind = PL_OP_ROPE, .name = "attention.rope", .src = PL_VAL_Q, .dst = PL_VAL_Q});
     add(g, (struct pl_graph_op){.kind = PL_OP_ROPE, .name = "attention.rope", .src = PL_VAL_K, .dst = PL_VAL_K});
     add(g, (struct pl_graph_op){.kind = PL_OP_KV_STORE, .name = "attention.kv_store", .src = PL_VAL_K, .dst = PL_VAL_K});
     add(g, (struct pl_graph_op){.kind = PL_OP_ATTENTION, .name = "attention.init", .src = PL_VAL_Q, .dst = PL_VAL_HEADS});
-    linear(g, "attention.o_proj", PL_VAL_HEADS, PL_VAL_DELTA, PL_W_O);
+    biased(g, "attention.o_proj", PL_VAL_HEADS, PL_VAL_DELTA, PL_W_O, c->o_bias ? PL_W_O_BIAS : PL_W_NONE);
     add(g, (struct pl_graph_op){.kind = PL_OP_RESIDUAL, .name = "attention.residual", .src = PL_VAL_DELTA, .dst = PL_VAL_X});
 }
 
@@ -58,7 +74,7 @@ static void experts(struct pl_graph *g)
 void pl_graph_layer(const struct pl_model_config *c, uint32_t l, struct pl_graph *out)
 {
     *out = (struct pl_graph){0};
-    attention(out);
+    attention(out, c);
     out->mlp = out->n;
     if (pl_model_sparse(c, l))
         experts(out);
@@ -77,6 +93,12 @@ static const struct {
     [PL_W_K] = {{"k_proj", PL_LANES_KV_ROPE, PL_LANES_HIDDEN, true, false}, AT(k)},
     [PL_W_V] = {{"v_proj", PL_LANES_KV, PL_LANES_HIDDEN, true, false}, AT(v)},
     [PL_W_O] = {{"o_proj", PL_LANES_HIDDEN, PL_LANES_Q, true, false}, AT(o)},
+    [PL_W_Q_BIAS] = {{"q_proj.bias", PL_LANES_ONE, PL_LANES_Q_ROPE, false, false}, AT(q_bias)},
+    [PL_W_K_BIAS] = {{"k_proj.bias", PL_LANES_ONE, PL_LANES_KV_ROPE, false, false}, AT(k_bias)},
+    [PL_W_V_BIAS] = {{"v_proj.bias", PL_LANES_ONE, PL_LANES_KV, false, false}, AT(v_bias)},
+    [PL_W_O_BIAS] = {{"o_proj.bias", PL_LANES_ONE, PL_LANES_HIDDEN, false, false}, AT(o_bias)},
+    [PL_W_Q_NORM] = {{"q_norm", PL_LANES_ONE, PL_LANES_HEAD_ROPE, false, false}, AT(q_norm)},
+    [PL_W_K_NORM] = {{"k_norm", PL_LANES_ONE, PL_LANES_HEAD_ROPE, false, false}, AT(k_norm)},
     [PL_W_POST_NORM] = {{"post_attention_layernorm", PL_LANES_ONE, PL_LANES_HIDDEN, false, false}, AT(post_norm)},
     [PL_W_GATE] = {{"gate_proj", PL_LANES_FFN, PL_LANES_HIDDEN, true, false}, AT(gate)},
     [PL_W_UP] = {{"up_proj", PL_LANES_FFN, PL_LANES_HIDDEN, true, false}, AT(up)},
@@ -116,6 +138,12 @@ bool pl_layer_has_weight(const struct pl_model_config *c, uint32_t l, enum pl_we
         return sparse && c->moe.select_bias;
     case PL_W_SHARED_GATE: case PL_W_SHARED_UP: case PL_W_SHARED_DOWN:
         return sparse && c->moe.shared;
+    case PL_W_Q_BIAS: case PL_W_K_BIAS: case PL_W_V_BIAS:
+        return c->qkv_bias;
+    case PL_W_O_BIAS:
+        return c->o_bias;
+    case PL_W_Q_NORM: case PL_W_K_NORM:
+        return c->qk_norm;
     default:
         return true;
     }
@@ -148,14 +176,16 @@ uint32_t pl_lanes_count(const struct pl_model_config *c, uint32_t hs, enum pl_la
     case PL_LANES_KV:
     case PL_LANES_KV_ROPE:
         break;
+    case PL_LANES_HEAD_ROPE:
+        return hs;
     }
     return c->n_kv_heads * hs;
 }
 
 bool pl_lanes_map(const struct pl_model_config *c, uint32_t hs, enum pl_lanes lanes, int32_t *map)
 {
-    const bool query = lanes == PL_LANES_Q || lanes == PL_LANES_Q_ROPE, split = lanes == PL_LANES_Q_ROPE || lanes == PL_LANES_KV_ROPE;
-    const uint32_t n = query ? c->n_heads : c->n_kv_heads, dim = c->head_dim;
+    const bool query = lanes == PL_LANES_Q || lanes == PL_LANES_Q_ROPE, split = lanes != PL_LANES_Q && lanes != PL_LANES_KV;
+    const uint32_t n = query ? c->n_heads : lanes == PL_LANES_HEAD_ROPE ? 1 : c->n_kv_heads, dim = c->head_dim;
     if (lanes < PL_LANES_Q)
         return false;
     for (uint32_t i = 0; i < n * hs; i++)

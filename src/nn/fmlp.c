@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "nn_internal.h"
+#include "float_internal.h"
 
 struct mlp {
     uint32_t ffn;
@@ -12,40 +12,32 @@ struct mlp {
 };
 struct fmlp {
     const struct pl_model_config *cfg;
-    bool f32;
+    const struct fmodel *f;
     struct mlp dense;  /* or the shared experts, when there are experts */
     struct mlp *expert; /* NULL: a dense layer */
     float *router, *router_bias, *select_bias;
 };
 
-static float *weights(const struct pl_tensor *t)
-{
-    if (!t)
-        return NULL;
-    float *p = nn_alloc(t->count, sizeof *p);
-    pl_tensor_to_f32(t, 0, t->count, p);
-    return p;
-}
-
 static struct mlp load(const struct pl_mlp_tensors *t, uint32_t ffn)
 {
-    return (struct mlp){.ffn = ffn, .gate = weights(t->gate), .up = weights(t->up), .down = weights(t->down), .gate_bias = weights(t->gate_bias),
-                        .up_bias = weights(t->up_bias), .down_bias = weights(t->down_bias)};
+    return (struct mlp){.ffn = ffn, .gate = f_weights(t->gate), .up = f_weights(t->up), .down = f_weights(t->down), .gate_bias = f_weights(t->gate_bias),
+                        .up_bias = f_weights(t->up_bias), .down_bias = f_weights(t->down_bias)};
 }
 
-struct fmlp *fmlp_new(const struct pl_model_config *c, bool f32, const struct pl_layer_tensors *t)
+struct fmlp *f_mlp_new(const struct pl_nn *nn, const struct fmodel *f, const struct pl_layer_tensors *t)
 {
+    const struct pl_model_config *c = nn->cfg;
     struct fmlp *y = nn_alloc(1, sizeof *y);
     y->cfg = c;
-    y->f32 = f32;
+    y->f = f;
     if (!t->router) {
         y->dense = load(&(struct pl_mlp_tensors){.gate = t->gate, .up = t->up, .down = t->down}, c->ffn);
         return y;
     }
     y->dense = load(&t->shared, c->moe.shared * c->moe.ffn);
-    y->router = weights(t->router);
-    y->router_bias = weights(t->router_bias);
-    y->select_bias = weights(t->select_bias);
+    y->router = f_weights(t->router);
+    y->router_bias = f_weights(t->router_bias);
+    y->select_bias = f_weights(t->select_bias);
     y->expert = nn_alloc(c->moe.experts, sizeof *y->expert);
     for (uint32_t e = 0; e < c->moe.experts; e++)
         y->expert[e] = load(&t->expert[e], c->moe.ffn);
@@ -59,7 +51,7 @@ static void free_mlp(struct mlp *m)
         free(w[i]);
 }
 
-void fmlp_free(struct fmlp *y)
+void f_mlp_free(struct fmlp *y)
 {
     if (!y)
         return;
@@ -75,12 +67,12 @@ void fmlp_free(struct fmlp *y)
 
 static double keep(const struct fmlp *y, double x)
 {
-    return y->f32 ? (double)(float)x : x;
+    return f_keep(y->f, x);
 }
 
 static void linear(const struct fmlp *y, const double *x, const float *w, const float *bias, size_t s, size_t n, size_t k, double *out)
 {
-    f_linear(y->f32, x, w, s, n, k, out);
+    f_linear(y->f, x, w, s, n, k, out);
     for (size_t i = 0; bias && i < s * n; i++)
         out[i] = keep(y, out[i] + (double)bias[i % n]);
 }
@@ -196,7 +188,7 @@ static void expert(const struct fmlp *y, uint32_t e, const double *h, size_t s, 
     free(d);
 }
 
-void fmlp_forward(const struct fmlp *y, const double *h, size_t s, double *out)
+void f_mlp(const struct fmlp *y, const double *h, size_t s, double *out)
 {
     const struct pl_model_config *c = y->cfg;
     const size_t n = c->hidden, experts = c->moe.experts;

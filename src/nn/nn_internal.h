@@ -18,15 +18,6 @@ enum pl_status fmodel_new(const struct pl_nn *nn, struct fmodel **out, struct pl
 void fmodel_free(struct fmodel *f);
 void fmodel_forward(struct pl_nn *nn, const uint32_t *ids, size_t n, bool last_only, float *logits);
 
-/* y[S][N] = x[S][K] w[N][K]^T, in float64 or by OpenBLAS */
-void f_linear(bool f32, const double *x, const float *w, size_t s, size_t n, size_t k, double *y);
-
-/* fmlp.c: the MLP of a layer in the float modes */
-struct fmlp;
-struct fmlp *fmlp_new(const struct pl_model_config *c, bool f32, const struct pl_layer_tensors *t);
-void fmlp_free(struct fmlp *y);
-void fmlp_forward(const struct fmlp *y, const double *h, size_t s, double *out); /* h, out double[s][hidden] */
-
 enum pl_status qmodel_new(const struct pl_nn *nn, const struct pl_plan *plan, struct qmodel **out, struct pl_diag *d);
 void qmodel_free(struct qmodel *q);
 void qmodel_forward(struct pl_nn *nn, const uint32_t *ids, size_t n, bool last_only, float *logits);

@@ -25,6 +25,14 @@ void q_linear(const struct qmodel *q, const float *x, size_t ldx, size_t rows, c
     free(part);
 }
 
+/* f32 1 / sqrt(acc / n + eps) */
+static float norm_factor(const struct qmodel *q, float acc, uint32_t n)
+{
+    acc = pl_f32_mul(acc, (float)(1.0 / n));
+    acc = pl_f32_add(acc, (float)q->cfg->rms_eps);
+    return pl_f32_reci(pl_f32_sqrt(acc));
+}
+
 void q_rmsnorm(const struct qmodel *q, const float *x, const float *gain, float *y)
 {
     const struct pl_minifloat v = q->p.vec;
@@ -34,11 +42,25 @@ void q_rmsnorm(const struct qmodel *q, const float *x, const float *gain, float 
         pl_vec_mul(v, x + s, x + s, vlen, square);
         acc = pl_f32_add(acc, pl_vec_sum(v, square, vlen));
     }
-    acc = pl_f32_mul(acc, (float)(1.0 / q->cfg->hidden));
-    acc = pl_f32_add(acc, (float)q->cfg->rms_eps);
-    const float r = pl_f32_reci(pl_f32_sqrt(acc));
-    pl_vec_muls(v, x, r, width, y);
+    pl_vec_muls(v, x, norm_factor(q, acc, q->cfg->hidden), width, y);
     pl_vec_mul(v, y, gain, width, y);
+}
+
+/* Every head of a row normed over its own lanes. */
+static void head_norm(const struct qmodel *q, float *x, uint32_t n_heads, const float *gain)
+{
+    const struct pl_minifloat v = q->p.vec;
+    const size_t hs = q->hs, seg = hs < q->p.vlen ? hs : q->p.vlen;
+    float square[4096];
+    for (uint32_t h = 0; h < n_heads; h++) {
+        float *p = x + h * hs, acc = 0;
+        for (size_t s = 0; s < hs; s += seg) {
+            pl_vec_mul(v, p + s, p + s, seg, square);
+            acc = pl_f32_add(acc, pl_vec_sum(v, square, seg));
+        }
+        pl_vec_muls(v, p, norm_factor(q, acc, q->cfg->head_dim), hs, p);
+        pl_vec_mul(v, p, gain, hs, p);
+    }
 }
 
 /* Rotate the heads of one token row; scale is folded into the tables of q. */
@@ -103,17 +125,33 @@ static void op_norm(const struct qrun *r, const struct pl_graph_op *op)
 
 static void op_linear(const struct qrun *r, const struct pl_graph_op *op)
 {
-    q_linear(r->p->q, r->val[op->src], r->ld[op->src], r->p->n, &r->p->y->w[op->weight], r->val[op->dst], r->ld[op->dst]);
+    const size_t ld = r->ld[op->dst];
+    float *y = r->val[op->dst];
+    q_linear(r->p->q, r->val[op->src], r->ld[op->src], r->p->n, &r->p->y->w[op->weight], y, ld);
+    for (size_t i = 0; op->bias && i < r->p->n; i++)
+        pl_vec_add(r->p->q->p.vec, y + i * ld, r->p->y->vec[op->bias], ld, y + i * ld);
+}
+
+static uint32_t heads_of(const struct qrun *r, enum pl_value v)
+{
+    return v == PL_VAL_Q ? r->p->q->cfg->n_heads : r->p->q->cfg->n_kv_heads;
+}
+
+static void op_head_norm(const struct qrun *r, const struct pl_graph_op *op)
+{
+#pragma omp parallel for
+    for (size_t i = 0; i < r->p->n; i++)
+        head_norm(r->p->q, r->val[op->dst] + i * r->ld[op->dst], heads_of(r, op->dst), r->p->y->vec[op->weight]);
 }
 
 static void op_rope(const struct qrun *r, const struct pl_graph_op *op)
 {
     const struct qmodel *q = r->p->q;
     const bool query = op->dst == PL_VAL_Q;
-    const double scale = query ? 1.0 / sqrt((double)q->cfg->head_dim) / (q->p.rotate ? q->p.rotate : 1) : 1.0;
+    const double scale = pl_rope_scale(q->cfg, query) / (query && q->p.rotate ? q->p.rotate : 1);
 #pragma omp parallel for
     for (size_t i = 0; i < r->p->n; i++)
-        rope(q, r->val[op->dst] + i * r->ld[op->dst], query ? q->cfg->n_heads : q->cfg->n_kv_heads, r->p->pos + (uint32_t)i, scale);
+        rope(q, r->val[op->dst] + i * r->ld[op->dst], heads_of(r, op->dst), r->p->pos + (uint32_t)i, scale);
 }
 
 static void op_kv_store(const struct qrun *r, const struct pl_graph_op *op)
@@ -147,7 +185,7 @@ static void op_residual(const struct qrun *r, const struct pl_graph_op *op)
 
 typedef void op_fn(const struct qrun *r, const struct pl_graph_op *op);
 static op_fn *const ops[PL_OP_KINDS] = {
-    [PL_OP_NORM] = op_norm,           [PL_OP_LINEAR] = op_linear,       [PL_OP_ROPE] = op_rope,
+    [PL_OP_NORM] = op_norm,           [PL_OP_LINEAR] = op_linear,       [PL_OP_HEAD_NORM] = op_head_norm, [PL_OP_ROPE] = op_rope,
     [PL_OP_KV_STORE] = op_kv_store,   [PL_OP_ATTENTION] = op_attention, [PL_OP_GLU] = op_glu,
     [PL_OP_EXPERTS] = op_experts,     [PL_OP_RESIDUAL] = op_residual,
 };

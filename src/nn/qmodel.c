@@ -104,6 +104,20 @@ static int32_t *places(const struct qmodel *q, enum pl_lanes lanes)
     return NULL;
 }
 
+static float *placed_vector(const struct qmodel *q, const struct pl_tensor *t, enum pl_lanes lanes, uint32_t cols)
+{
+    int32_t *map = places(q, lanes);
+    if (!map)
+        return q_vector_weights(q, t, 1, cols);
+    float *in = nn_alloc(t->count, sizeof *in), *p = nn_alloc(q_width(q, cols), sizeof *p);
+    pl_tensor_to_f32(t, 0, t->count, in);
+    for (uint32_t i = 0; i < cols; i++)
+        p[i] = map[i] == NO_LANE ? 0.0f : pl_vec_round(q->p.vec, in[map[i]]);
+    free(in);
+    free(map);
+    return p;
+}
+
 void q_set_weight(const struct qmodel *q, struct qlayer *y, enum pl_weight which, const struct pl_tensor *t)
 {
     const struct pl_weight_info *info = pl_weight_info(which);
@@ -117,7 +131,7 @@ void q_set_weight(const struct qmodel *q, struct qlayer *y, enum pl_weight which
         free(c);
     } else {
         free(y->vec[which]);
-        y->vec[which] = q_vector_weights(q, t, 1, cols);
+        y->vec[which] = placed_vector(q, t, info->cols, cols);
     }
 }
 
