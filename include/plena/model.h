@@ -130,6 +130,9 @@ struct pl_tensor {
     /* PL_DTYPE_MX: rows of packed elements in `data`, and their scales */
     const struct pl_format *format;
     const uint8_t *scale;
+    /* Part of a tensor of more: stored rows from row to row, of MX; else elements from row to row and from column to
+     * column, of a vector col_step alone. Both 0: all of it. */
+    uint64_t row_step, col_step;
 };
 struct pl_safetensors {
     struct pl_tensor *tensor; /* sorted by name */
