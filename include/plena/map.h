@@ -27,7 +27,7 @@ struct pl_map_experts {
     struct pl_map_tensor logits, gate, up, shared_gate, shared_up, shared_out;
     struct pl_map_tensor rows;                  /* inputs of one expert, then its outputs; packed from row 0 on */
     struct pl_map_tensor score, choice, bias;   /* single rows */
-    /* INT SRAM: first word of */
+    /* INT SRAM: first word, counted from pl_map_rows.int_base on, of */
     uint32_t params;                            /* what V_ROUTE wants to know */
     uint32_t state;                             /* PL_MOE_WORDS words of loops, see comp */
     uint32_t chosen;                            /* top_k experts of each token, rising */
@@ -44,29 +44,40 @@ enum { PL_MOE_WORDS = 8 };
  * rows of the array but one empty, so there the G = H/K query heads of a kv head are its rows (packed): row g of q and
  * of o has the lanes [g*K*hs, (g+1)*K*hs) of all heads. It needs K*hs to divide PITCH or to be a multiple of it.
  * Where that still leaves rows empty, scores are taken for all kv heads of a K tile at once: a row for each of their
- * query heads, with the head's lanes where those of its kv head are in the tile, and zeros elsewhere (spread). */
+ * query heads, with the head's lanes where those of its kv head are in the tile, and zeros elsewhere (spread).
+ *
+ * A batched pass takes one token of each of `batch` sequences: they are the rows of everything but attention, which
+ * takes one sequence after another, as a pass of one token does: att_q gets its queries, and o goes to its row of heads. */
 struct pl_map_rows {
-    uint32_t live;  /* tokens per pass: a power of two */
+    uint32_t live;  /* tokens per pass: a power of two; in a batched pass one for each sequence */
+    uint32_t batch; /* sequences of a batched pass; else 0 */
+    uint32_t att_tokens; /* that attention takes at once: live, in a batched pass 1 */
     uint32_t alloc; /* rows kept: live rounded up to BLEN */
-    uint32_t att_live, att_alloc; /* rows of attention: live and alloc, or G and G rounded up to BLEN */
+    uint32_t att_live, att_alloc; /* rows of attention: live and alloc (of a batched pass 1 and BLEN), or G and G rounded up to BLEN */
+    uint32_t q_live, q_pack;      /* rows of q as linear layers and RoPE see it: att_live and pack, in a batched pass live and 0 */
     uint32_t pack;                /* lanes of a packed row, K*hs; 0: not packed */
     uint32_t pack_chunk;          /* packed rows that a chunk of PITCH lanes of all heads fills */
     uint32_t spread;              /* query heads whose scores are taken at once, G for each kv head; 0: head by head */
     struct pl_map_tensor x, y, q, k, v, o, gate, up, delta; /* residual, normed, heads, FFN, block output */
-    struct pl_map_tensor heads;                             /* all heads of a token in one row: o, unless packed */
+    struct pl_map_tensor heads;                             /* all heads of a token in one row: o, unless packed or batched */
+    struct pl_map_tensor att_q;                             /* the queries of attention: q, unless batched */
     struct pl_map_tensor spread_q, zero;                    /* one chunk each, when spread; zero is a single vector row */
     struct pl_map_tensor score, pv, part, tmp;              /* one chunk each; tmp is a single row */
     struct pl_map_tensor gain[2];                           /* single rows: of the norms before attention and MLP */
-    struct pl_map_tensor bias, head_gain[2];                /* single rows: a bias; gains of the norms of q and k */
+    struct pl_map_tensor bias, head_gain[2], sinks;         /* single rows: a bias; gains of the norms of q and k; sinks of the heads */
     struct pl_map_tensor rope[4];                           /* cos_q, sin_q, cos_k, sin_k */
     struct pl_map_experts moe;                              /* of a model with experts */
     uint64_t elements;                                      /* Vector SRAM in use */
-    uint32_t fp_words, int_words;                           /* FP and INT SRAM in use */
+    uint32_t fp_words;                                      /* FP SRAM in use */
+    uint32_t int_words, int_base;                           /* INT SRAM that experts use, and from where on: the compiler's choice */
 };
 /* Lay out a pass, packed where that is possible and fits. Never fails; the caller compares with the machine's
  * capacities. */
 void pl_map_rows(const struct pl_arch *arch, const struct pl_model_config *model,
                  const struct pl_plan *plan, uint32_t live, struct pl_map_rows *out);
+/* A batched pass of `batch` >= 2 sequences. PL_EUNSUPPORTED when it does not fit: what needs how much. */
+enum pl_status pl_map_batch_rows(const struct pl_arch *arch, const struct pl_model_config *model, const struct pl_plan *plan,
+                                 uint32_t batch, struct pl_map_rows *out, struct pl_diag *d);
 /* The most rows (power of two, <= most) whose layout fits. PL_EUNSUPPORTED when not even one row fits. */
 enum pl_status pl_map_fit_rows(const struct pl_arch *arch, const struct pl_model_config *model,
                                const struct pl_plan *plan, uint32_t most, struct pl_map_rows *out,
@@ -81,9 +92,9 @@ struct pl_map_heads {
 };
 struct pl_map_heads pl_map_heads(const struct pl_model_config *model, const struct pl_plan *plan);
 
-/* INT SRAM: words 0.. are the program's own, then come the ids of a pass, then what pl_map_experts places. */
+/* INT SRAM: words 0.. are the program's own; then come the ids of a pass and four words for each sequence of a batch. */
 enum { PL_INT_IDS = 16 };
 /* FP SRAM: words 0.. hold constants, then the softmax state of one kv group. */
-enum { PL_FP_ZERO, PL_FP_NEG_INF, PL_FP_ONE, PL_FP_INV_E, PL_FP_EPS, PL_FP_INV_D, PL_FP_ROUTE_SCALE, PL_FP_GLU_LIMIT, PL_FP_GLU_FLOOR,
+enum { PL_FP_ZERO, PL_FP_NEG_INF, PL_FP_ONE, PL_FP_INV_E, PL_FP_EPS, PL_FP_INV_D, PL_FP_LOWEST, PL_FP_ROUTE_SCALE, PL_FP_GLU_LIMIT, PL_FP_GLU_FLOOR,
        PL_FP_GLU_SLOPE, PL_FP_STATE = 16 };
 #endif

@@ -9,9 +9,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "comp_internal.h"
 
-static uint32_t state(const struct comp *c, enum moe_word w)
+static uint32_t state(const struct comp *c, enum moe_state w)
 {
-    return c->rows->moe.state + w;
+    return moe_word(c, c->rows->moe.state + w);
 }
 
 static void ld(struct comp *c, uint8_t rd, uint32_t word)
@@ -45,16 +45,15 @@ void emit_moe_start(struct comp *c)
     const uint8_t r = gp_take(em), at = gp_take(em);
     for (unsigned i = 0; i < PL_COUNT(param); i++) {
         emit_li(em, r, param[i]);
-        st(c, r, x->params + i);
+        st(c, r, moe_word(c, x->params) + i);
     }
     emit_li(em, r, c->expert_desc);
     st(c, r, state(c, MOE_DESC));
     if (c->rows->live > 1) {
-        st(c, 0, x->blocks);
+        st(c, 0, moe_word(c, x->blocks));
         emit_li(em, r, 1);
-        emit_li(em, at, x->blocks + 1);
-        const struct loop blocks = loop_begin(em, c->rows->live / c->plan.blen ? c->rows->live / c->plan.blen : 1);
-        const struct loop rows = loop_begin(em, c->rows->live < c->plan.blen ? c->rows->live : c->plan.blen);
+        emit_li(em, at, moe_word(c, x->blocks) + 1);
+        const struct loop blocks = loop_begin(em, c->rows->alloc / c->plan.blen), rows = loop_begin(em, c->plan.blen);
         INS(em, S_ST_INT, .rd = r, .rs1 = at);
         emit_add(em, at, at, 1);
         loop_end(em, rows);
@@ -175,8 +174,8 @@ static void weights(struct comp *c, uint8_t first)
 /* Tokens of the pass that are no padding. */
 static struct loop tokens_begin(struct comp *c)
 {
-    if (c->rows->live == 1)
-        return loop_begin(&c->em, 1);
+    if (c->rows->live == 1 || c->rows->batch)
+        return loop_begin(&c->em, c->rows->live);
     const uint8_t n = gp_take(&c->em);
     ld(c, n, INT_LAST);
     emit_add(&c->em, n, n, 1);
@@ -191,7 +190,7 @@ static void choose(struct comp *c)
     const struct pl_map_experts *x = &c->rows->moe;
     const struct pl_moe *m = &c->cfg->moe;
     const bool by_score = pl_moe_by_score(m);
-    const uint8_t logits = emit_const(em, x->logits.base), chosen = emit_const(em, x->chosen), weight = emit_const(em, x->weight);
+    const uint8_t logits = emit_const(em, x->logits.base), chosen = emit_const(em, moe_word(c, x->chosen)), weight = emit_const(em, x->weight);
     struct route r = {gp_take(em), gp_take(em), gp_take(em), gp_take(em), gp_take(em), emit_const(em, c->arch->vlen),
                       m->score == PL_MOE_SOFTMAX || (m->score == PL_MOE_SOFTMAX_CHOSEN && by_score)};
     if (m->select_bias) {
@@ -202,7 +201,7 @@ static void choose(struct comp *c)
     const struct loop l = tokens_begin(c);
     scores(c, &r, logits);
     emit_li(em, r.choice, by_score && !m->select_bias ? x->score.base : x->choice.base);
-    emit_li(em, r.limit, x->params);
+    emit_li(em, r.limit, moe_word(c, x->params));
     INS(em, V_ROUTE, .rd = chosen, .rs1 = r.choice, .rs2 = r.limit);
     emit_li(em, r.score, x->score.base);
     emit_li(em, r.limit, m->top_k);
@@ -321,10 +320,10 @@ static void move_rows(struct comp *c, const struct pl_map_tensor *t, bool scatte
     ld(c, at, state(c, MOE_AT));
     const struct loop l = rows_begin(c, 1);
     if (scatter) {
-        INS(em, S_LD_INT, .rd = place, .rs1 = at, .imm = x->place);
+        INS(em, S_LD_INT, .rd = place, .rs1 = at, .imm = moe_word(c, x->place));
         INS(em, S_LD_FP, .rd = 1, .rs1 = place, .imm = x->weight);
     }
-    INS(em, S_LD_INT, .rd = place, .rs1 = at, .imm = x->token);
+    INS(em, S_LD_INT, .rd = place, .rs1 = at, .imm = moe_word(c, x->token));
     INS(em, S_ADD_INT, .rd = m.token, .rs1 = place, .rs2 = base);
     emit_add(em, m.row, row, 0);
     emit_segs(c, t->cols, (struct seg_ptr[]){{m.row, x->rows.rows}, {m.token, t->rows}}, 2, scatter ? scatter_seg : gather_seg, &m);
@@ -347,7 +346,7 @@ static void token_experts(struct comp *c)
     gp_give(em, k);
     const uint8_t at = gp_take(em), expert = gp_take(em);
     ld(c, at, state(c, MOE_AT));
-    INS(em, S_LD_INT, .rd = expert, .rs1 = at, .imm = r->moe.chosen);
+    INS(em, S_LD_INT, .rd = expert, .rs1 = at, .imm = moe_word(c, r->moe.chosen));
     gp_give(em, at);
     set_expert(c, expert);
     one_expert(c, &r->y);
@@ -376,18 +375,18 @@ static void count_tokens(struct comp *c)
 {
     struct emit *em = &c->em;
     const struct pl_map_experts *x = &c->rows->moe;
-    const uint8_t p = emit_const(em, x->count), e = gp_take(em), n = gp_take(em);
+    const uint8_t p = emit_const(em, moe_word(c, x->count)), e = gp_take(em), n = gp_take(em);
     const struct loop zero = loop_begin(em, c->cfg->moe.experts);
     INS(em, S_ST_INT, .rd = 0, .rs1 = p);
     emit_add(em, p, p, 1);
     loop_end(em, zero);
-    emit_li(em, p, x->chosen);
+    emit_li(em, p, moe_word(c, x->chosen));
     const struct loop tokens = tokens_begin(c), l = loop_begin(em, c->cfg->moe.top_k);
     INS(em, S_LD_INT, .rd = e, .rs1 = p);
     emit_add(em, p, p, 1);
-    INS(em, S_LD_INT, .rd = n, .rs1 = e, .imm = x->count);
+    INS(em, S_LD_INT, .rd = n, .rs1 = e, .imm = moe_word(c, x->count));
     emit_add(em, n, n, 1);
-    INS(em, S_ST_INT, .rd = n, .rs1 = e, .imm = x->count);
+    INS(em, S_ST_INT, .rd = n, .rs1 = e, .imm = moe_word(c, x->count));
     loop_end(em, l);
     loop_end(em, tokens);
     give(c, (uint8_t[]){p, e, n}, 3);
@@ -398,10 +397,10 @@ static void list_busy(struct comp *c)
 {
     struct emit *em = &c->em;
     const struct pl_map_experts *x = &c->rows->moe;
-    const uint8_t e = emit_const(em, 0), busy = emit_const(em, x->busy), first = emit_const(em, 0), n = gp_take(em), many = emit_const(em, 0);
+    const uint8_t e = emit_const(em, 0), busy = emit_const(em, moe_word(c, x->busy)), first = emit_const(em, 0), n = gp_take(em), many = emit_const(em, 0);
     const struct loop l = loop_begin(em, c->cfg->moe.experts);
-    INS(em, S_LD_INT, .rd = n, .rs1 = e, .imm = x->count);
-    INS(em, S_ST_INT, .rd = first, .rs1 = e, .imm = x->count);
+    INS(em, S_LD_INT, .rd = n, .rs1 = e, .imm = moe_word(c, x->count));
+    INS(em, S_ST_INT, .rd = first, .rs1 = e, .imm = moe_word(c, x->count));
     INS(em, S_ADD_INT, .rd = first, .rs1 = first, .rs2 = n);
     const struct loop some = loop_begin_reg(em, n); /* if n > 0 */
     INS(em, S_ST_INT, .rd = e, .rs1 = busy);
@@ -423,12 +422,12 @@ static void place_tokens(struct comp *c)
     const struct pl_map_experts *x = &c->rows->moe;
     const uint8_t pair = emit_const(em, 0), row = emit_const(em, 0), e = gp_take(em), at = gp_take(em);
     const struct loop tokens = tokens_begin(c), l = loop_begin(em, c->cfg->moe.top_k);
-    INS(em, S_LD_INT, .rd = e, .rs1 = pair, .imm = x->chosen);
-    INS(em, S_LD_INT, .rd = at, .rs1 = e, .imm = x->count);
-    INS(em, S_ST_INT, .rd = pair, .rs1 = at, .imm = x->place);
-    INS(em, S_ST_INT, .rd = row, .rs1 = at, .imm = x->token);
+    INS(em, S_LD_INT, .rd = e, .rs1 = pair, .imm = moe_word(c, x->chosen));
+    INS(em, S_LD_INT, .rd = at, .rs1 = e, .imm = moe_word(c, x->count));
+    INS(em, S_ST_INT, .rd = pair, .rs1 = at, .imm = moe_word(c, x->place));
+    INS(em, S_ST_INT, .rd = row, .rs1 = at, .imm = moe_word(c, x->token));
     emit_add(em, at, at, 1);
-    INS(em, S_ST_INT, .rd = at, .rs1 = e, .imm = x->count);
+    INS(em, S_ST_INT, .rd = at, .rs1 = e, .imm = moe_word(c, x->count));
     emit_add(em, pair, pair, 1);
     loop_end(em, l);
     emit_add(em, row, row, c->pitch);
@@ -447,7 +446,7 @@ static void next_busy(struct comp *c)
     emit_add(em, p, p, 2);
     st(c, p, state(c, MOE_NEXT));
     st(c, n, state(c, MOE_ROWS));
-    INS(em, S_LD_INT, .rd = n, .rs1 = n, .imm = c->rows->moe.blocks);
+    INS(em, S_LD_INT, .rd = n, .rs1 = n, .imm = moe_word(c, c->rows->moe.blocks));
     st(c, n, state(c, MOE_BLOCKS));
     gp_give(em, p);
     gp_give(em, n);
@@ -462,7 +461,7 @@ static void pass_experts(struct comp *c)
     count_tokens(c);
     list_busy(c);
     place_tokens(c);
-    const uint8_t n = emit_const(em, r->moe.busy);
+    const uint8_t n = emit_const(em, moe_word(c, r->moe.busy));
     st(c, n, state(c, MOE_NEXT));
     st(c, 0, state(c, MOE_AT));
     ld(c, n, state(c, MOE_BUSY));

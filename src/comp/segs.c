@@ -17,12 +17,12 @@ static struct loop loop_begin_word(struct comp *c, uint32_t word)
 
 struct loop rows_begin(struct comp *c, uint32_t n)
 {
-    return c->run_time_rows ? loop_begin_word(c, c->rows->moe.state + MOE_ROWS) : loop_begin(&c->em, n);
+    return c->run_time_rows ? loop_begin_word(c, moe_word(c, c->rows->moe.state + MOE_ROWS)) : loop_begin(&c->em, n);
 }
 
 struct loop blocks_begin(struct comp *c, uint32_t n)
 {
-    return c->run_time_rows ? loop_begin_word(c, c->rows->moe.state + MOE_BLOCKS) : loop_begin(&c->em, n);
+    return c->run_time_rows ? loop_begin_word(c, moe_word(c, c->rows->moe.state + MOE_BLOCKS)) : loop_begin(&c->em, n);
 }
 
 /* Whole chunks, so that lanes behind the last column are always written too, as zeros. */
@@ -110,7 +110,7 @@ uint8_t emit_layer_desc(struct comp *c, unsigned tensor)
 {
     const uint8_t r = gp_take(&c->em);
     if (tensor >= LAYER_EXPERT) {
-        INS(&c->em, S_LD_INT, .rd = r, .imm = c->rows->moe.state + MOE_EXPERT);
+        INS(&c->em, S_LD_INT, .rd = r, .imm = moe_word(c, c->rows->moe.state + MOE_EXPERT));
         emit_add(&c->em, r, r, tensor - LAYER_EXPERT);
         return r;
     }

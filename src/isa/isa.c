@@ -34,6 +34,7 @@
     F(Z_R1_R2, Z, R1, R2)                   \
     F(Z_R1_R2_HW, Z, R1, R2, HW)            \
     F(RD_R1_R2, RD, R1, R2)                 \
+    F(RD_R1_R2_ORDER, RD, R1, R2, ORDER)    \
     F(RD_IMM18, RD, SKIP, IMM18)            \
     F(RD_R1_IMM18, RD, R1, IMM18)           \
     F(RD_IMM22, RD, IMM22)                  \

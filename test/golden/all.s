@@ -66,6 +66,7 @@
         V_ROUTE gp1, gp2, gp3
         V_PICK gp1, gp2, gp3, gp4
         V_LIM_V gp1, gp2, gp3
+        V_LIM_V gp1, gp2, gp3, 1
         V_SWAP_V gp1, gp2, gp3
         V_ARGMAX f1, gp2, gp3, gp4
         H_LOAD_M gp1, gp2, gp3, gp4, 3
