@@ -8,7 +8,8 @@
 #include "float_internal.h"
 
 struct flayer {
-    float *input_norm, *post_norm, *gate, *up, *down;
+    float *input_norm, *post_norm;
+    struct fmlp *mlp;
     struct fattention *attention;
 };
 
@@ -39,9 +40,7 @@ enum pl_status fmodel_new(const struct pl_nn *nn, struct fmodel **out, struct pl
         struct flayer *y = &f->layer[l];
         y->input_norm = f_weights(t->input_norm);
         y->post_norm = f_weights(t->post_norm);
-        y->gate = f_weights(t->gate);
-        y->up = f_weights(t->up);
-        y->down = f_weights(t->down);
+        y->mlp = f_mlp_new(nn, f, t);
         y->attention = f_attention_new(nn, l);
     }
     *out = f;
@@ -50,10 +49,11 @@ enum pl_status fmodel_new(const struct pl_nn *nn, struct fmodel **out, struct pl
 
 static void free_layer(struct flayer *y)
 {
-    float *const w[] = {y->input_norm, y->post_norm, y->gate, y->up, y->down};
+    float *const w[] = {y->input_norm, y->post_norm};
     for (size_t i = 0; i < PL_COUNT(w); i++)
         free(w[i]);
     f_attention_free(y->attention);
+    f_mlp_free(y->mlp);
 }
 
 void fmodel_free(struct fmodel *f)
@@ -112,19 +112,6 @@ void f_rmsnorm(const struct fmodel *f, const double *x, const float *gain, size_
     }
 }
 
-static void mlp(const struct pl_nn *nn, const struct flayer *y, const double *h, size_t s, double *out)
-{
-    const struct pl_model_config *c = nn->cfg;
-    double *g = nn_alloc(s * c->ffn, sizeof *g), *u = nn_alloc(s * c->ffn, sizeof *u);
-    f_linear(nn->f, h, y->gate, s, c->ffn, c->hidden, g);
-    f_linear(nn->f, h, y->up, s, c->ffn, c->hidden, u);
-    for (size_t i = 0; i < s * c->ffn; i++)
-        g[i] = f_keep(nn->f, g[i] / (1.0 + exp(-g[i])) * u[i]);
-    f_linear(nn->f, g, y->down, s, c->hidden, c->ffn, out);
-    free(g);
-    free(u);
-}
-
 void fmodel_forward(struct pl_nn *nn, const uint32_t *ids, size_t n, bool last_only, float *logits)
 {
     const struct pl_model_config *c = nn->cfg;
@@ -140,7 +127,7 @@ void fmodel_forward(struct pl_nn *nn, const uint32_t *ids, size_t n, bool last_o
         for (size_t i = 0; i < n * e; i++)
             x[i] = f_keep(f, x[i] + delta[i]);
         f_rmsnorm(f, x, y->post_norm, n, e, c->rms_eps, h);
-        mlp(nn, y, h, n, delta);
+        f_mlp(y->mlp, h, n, delta);
         for (size_t i = 0; i < n * e; i++)
             x[i] = f_keep(f, x[i] + delta[i]);
     }

@@ -27,4 +27,10 @@ struct fattention;
 struct fattention *f_attention_new(const struct pl_nn *nn, uint32_t layer);
 void f_attention_free(struct fattention *a);
 void f_attention(const struct pl_nn *nn, struct fattention *a, const double *h, size_t s, double *out);
+
+/* fmlp.c: the MLP of one layer, or its router and experts */
+struct fmlp;
+struct fmlp *f_mlp_new(const struct pl_nn *nn, const struct fmodel *f, const struct pl_layer_tensors *t);
+void f_mlp_free(struct fmlp *y);
+void f_mlp(const struct fmlp *y, const double *h, size_t s, double *out);
 #endif
