@@ -40,6 +40,29 @@ static const struct pl_model_config qwen3 = {
     MOE_BASE, .family = PL_FAMILY_QWEN3_MOE, .n_layers = 5, .qk_norm = true, .sparse = {0x16},
     .moe = {.experts = 16, .top_k = 4, .ffn = 32, MOE_NO_GROUPS, .scale = 1}};
 
+/* DeepSeek-V3: latent attention with a low rank of queries, groups, a dense layer first, a shared expert. And V2-Lite without the rank. */
+static const struct pl_model_config deepseek[2] = {
+    {MOE_BASE, .family = PL_FAMILY_DEEPSEEK_V3, .n_layers = 3, .n_kv_heads = 1, .head_dim = 24, .sparse = {6}, .mla = {32, 24, 16, 8, 16},
+     .moe = {.experts = 16, .top_k = 4, .ffn = 24, .shared = 1, .groups = 4, .top_groups = 2, .group_top = 2, .score = PL_MOE_SIGMOID,
+             .select_bias = true, .scale = 2.5}},
+    {MOE_BASE, .family = PL_FAMILY_DEEPSEEK_V2, .n_layers = 3, .n_kv_heads = 1, .head_dim = 24, .sparse = {6}, .mla = {32, 0, 16, 8, 16},
+     .moe = {.experts = 8, .top_k = 3, .ffn = 24, .shared = 2, MOE_NO_GROUPS, .score = PL_MOE_SOFTMAX, .scale = 1}}};
+
+TEST(test_deepseek)
+{
+    (void)state;
+    for (size_t i = 0; i < 6; i++) {
+        struct combo c = machines[i % PL_COUNT(machines)];
+        c.random = &deepseek[i % 2];
+        c.synthetic = true;
+        c.prompt = 19;
+        c.decode = 9;
+        c.chunk = 8;
+        print_message("%s: ", pl_family_name(c.random->family));
+        check_combo(NULL, &c);
+    }
+}
+
 TEST(test_whole_families)
 {
     (void)state;
@@ -107,7 +130,7 @@ TEST(test_timing_alone)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_routing), cmocka_unit_test(test_whole_families), cmocka_unit_test(test_batches),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_routing), cmocka_unit_test(test_whole_families), cmocka_unit_test(test_deepseek), cmocka_unit_test(test_batches),
                                        cmocka_unit_test(test_timing_alone)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
