@@ -232,12 +232,15 @@ static void plain_to_f32(const struct pl_tensor *t, uint64_t first, size_t n, fl
 
 void pl_tensor_to_f32(const struct pl_tensor *t, uint64_t first, size_t n, float *out)
 {
-    const uint64_t cols = t->shape[t->rank - 1];
-    if (t->dtype == PL_DTYPE_MX)
+    if (t->dtype == PL_DTYPE_MX) {
         mx_to_f32(t, first, n, out);
-    else if (!t->col_step)
+        return;
+    }
+    if (!t->col_step) {
         plain_to_f32(t, first, n, out);
-    else
-        for (size_t i = 0; i < n; i++)
-            plain_to_f32(t, (first + i) / cols * t->row_step + (first + i) % cols * t->col_step, 1, out + i);
+        return;
+    }
+    const uint64_t cols = t->shape[t->rank - 1];
+    for (size_t i = 0; i < n; i++)
+        plain_to_f32(t, (first + i) / cols * t->row_step + (first + i) % cols * t->col_step, 1, out + i);
 }
