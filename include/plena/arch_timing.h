@@ -23,7 +23,7 @@ struct pl_latency {
     uint32_t issue_cyc;  /* cycles the unit is occupied before the next operation can start in it */
     uint32_t result_cyc; /* from start to the last write */
 };
-/* blocks: R*C for PL_OPC_BMM, N for PL_OPC_VTOPK, log2 of the group for PL_OPC_VHADAMARD; else ignored. */
+/* blocks: R*C for PL_OPC_BMM, values streamed for PL_OPC_VTOPK, log2 of the group for PL_OPC_VHADAMARD; else ignored. */
 struct pl_latency pl_arch_latency(const struct pl_arch *arch, enum pl_op_class c, uint32_t blocks);
 /* Cycles an HBM transfer of `bytes` occupies the interface (bursts counted by the caller). */
 uint64_t pl_arch_hbm_cycles(const struct pl_arch *arch, uint64_t bytes);

@@ -17,6 +17,7 @@ struct pl_comp_options {
     uint32_t chunk;                            /* most tokens of a prefill pass; 0: as many as fit, at most 64 */
     uint32_t batch;                            /* sequences of a decode pass; 0: 1 */
     bool all_logits;                           /* prefill computes the logits of every row, not only of the last */
+    struct pl_buf *map;                        /* gets the memory map as text; may be NULL */
     bool no_weights;                           /* leave HBM empty: for timing-only runs and code inspection; the checkpoint
                                                   needs no tensors then */
 };

@@ -22,6 +22,22 @@ struct pl_map_tensor {
     uint32_t rows; /* allocated rows, a multiple of BLEN for operands of the array */
     uint32_t cols; /* lanes in use; the rest up to a multiple of PITCH are zero */
 };
+/* What the experts of a pass need beside. */
+struct pl_map_experts {
+    struct pl_map_tensor logits, gate, up, shared_gate, shared_up, shared_out;
+    struct pl_map_tensor rows;                  /* inputs of one expert, then its outputs; packed from row 0 on */
+    struct pl_map_tensor score, choice, bias;   /* single rows */
+    /* INT SRAM: first word, counted from pl_map_rows.int_base on, of */
+    uint32_t params;                            /* what V_ROUTE wants to know */
+    uint32_t state;                             /* PL_MOE_WORDS words of loops, see comp */
+    uint32_t chosen;                            /* top_k experts of each token, rising */
+    uint32_t count;                             /* for each expert its tokens, then where the next of them goes in: */
+    uint32_t place, token;                      /* (token, expert) pairs by expert: their number in `chosen`; their row */
+    uint32_t busy;                              /* experts with tokens, rising: expert, tokens */
+    uint32_t blocks;                            /* blocks of BLEN rows that 0.. rows take */
+    uint32_t weight;                            /* FP SRAM: of each chosen one */
+};
+enum { PL_MOE_WORDS = 8 };
 /* Vector SRAM of one pass over the model with `live` token rows.
  *
  * The rows of attention are the tokens, for one query head after another. In a pass of one token that would leave all
@@ -53,8 +69,10 @@ struct pl_map_rows {
     struct pl_map_tensor qa, qr, stage, rank_gain[2];       /* MLA: queries' low rank, their rotated parts, a head of o; gains of
                                                                the norms of qa and of the latent. att_q and o have H rows a token */
     struct pl_map_tensor rope[4];                           /* cos_q, sin_q, cos_k, sin_k */
+    struct pl_map_experts moe;                              /* of a model with experts */
     uint64_t elements;                                      /* Vector SRAM in use */
     uint32_t fp_words;                                      /* FP SRAM in use */
+    uint32_t int_words, int_base;                           /* INT SRAM that experts use, and from where on: the compiler's choice */
 };
 /* Lay out a pass, packed where that is possible and fits. Never fails; the caller compares with the machine's
  * capacities. */
@@ -78,6 +96,11 @@ struct pl_map_heads {
 };
 struct pl_map_heads pl_map_heads(const struct pl_model_config *model, const struct pl_plan *plan);
 
+/* INT SRAM: words 0.. are the program's own; then come the ids of a pass and four words for each sequence of a batch. */
+enum { PL_INT_IDS = 32 };
 /* FP SRAM: words 0.. hold constants, then the softmax state of one kv group. */
-enum { PL_FP_ZERO, PL_FP_NEG_INF, PL_FP_ONE, PL_FP_INV_E, PL_FP_EPS, PL_FP_INV_D, PL_FP_LOWEST, PL_FP_INV_Q_RANK, PL_FP_INV_KV_RANK, PL_FP_STATE = 16 };
+enum {
+    PL_FP_ZERO, PL_FP_NEG_INF, PL_FP_ONE, PL_FP_INV_E, PL_FP_EPS, PL_FP_INV_D, PL_FP_LOWEST, PL_FP_INV_Q_RANK, PL_FP_INV_KV_RANK,
+    PL_FP_ROUTE_SCALE, PL_FP_GLU_LIMIT, PL_FP_GLU_FLOOR, PL_FP_GLU_SLOPE, PL_FP_STATE = 16
+};
 #endif

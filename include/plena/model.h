@@ -91,6 +91,11 @@ static inline bool pl_model_sparse(const struct pl_model_config *c, uint32_t l)
 {
     return c->sparse[l / 64] >> l % 64 & 1;
 }
+/* Experts are chosen by their scores; else by the logits, which order them alike, and finer. */
+static inline bool pl_moe_by_score(const struct pl_moe *m)
+{
+    return m->score == PL_MOE_SIGMOID || m->select_bias || m->group_top > 1;
+}
 /* Lanes of a head of K that are rotated, and of a head of V. */
 static inline uint32_t pl_model_rope_dim(const struct pl_model_config *c)
 {
@@ -100,8 +105,6 @@ static inline uint32_t pl_model_v_dim(const struct pl_model_config *c)
 {
     return c->mla.kv_rank ? c->mla.v : c->head_dim;
 }
-/* PL_EUNSUPPORTED, naming the family and the feature, unless this is what executor and compiler compute today. */
-enum pl_status pl_model_runnable(const struct pl_model_config *c, struct pl_diag *d);
 /* Errors: PL_EPARSE, PL_ERANGE naming the key; PL_EUNSUPPORTED for other families and options. */
 enum pl_status pl_model_config_load(const char *path, struct pl_model_config *out, struct pl_diag *d);
 enum pl_status pl_model_config_parse(const struct pl_source *src, struct pl_model_config *out, struct pl_diag *d);
@@ -130,6 +133,9 @@ struct pl_tensor {
     /* PL_DTYPE_MX: rows of packed elements in `data`, and their scales */
     const struct pl_format *format;
     const uint8_t *scale;
+    /* Part of a tensor of more: stored rows from row to row, of MX; else elements from row to row and from column to
+     * column, of a vector col_step alone. Both 0: all of it. */
+    uint64_t row_step, col_step;
 };
 struct pl_safetensors {
     struct pl_tensor *tensor; /* sorted by name */

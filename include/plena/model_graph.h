@@ -20,6 +20,7 @@ enum pl_op_kind {
     PL_OP_ABSORB,    /* MLA: every head of dst = its part of src through PL_W_K_B, and its rotated part of PL_VAL_QR */
     PL_OP_EXPAND,    /* MLA: every head of dst = its part of src through PL_W_V_B */
     PL_OP_GLU,       /* dst = activation(dst) * src */
+    PL_OP_EXPERTS,   /* dst = what the experts that each row of src is routed to give it, and the shared ones */
     PL_OP_RESIDUAL,  /* dst = dst + src */
     PL_OP_KINDS
 };
@@ -54,6 +55,12 @@ enum pl_weight {
     PL_W_GATE,
     PL_W_UP,
     PL_W_DOWN,
+    PL_W_ROUTER,
+    PL_W_ROUTER_BIAS,
+    PL_W_SELECT_BIAS,
+    PL_W_SHARED_GATE,
+    PL_W_SHARED_UP,
+    PL_W_SHARED_DOWN,
     PL_WEIGHTS
 };
 struct pl_graph_op {
@@ -84,6 +91,8 @@ enum pl_lanes {
     PL_LANES_ONE,     /* the single row of a vector */
     PL_LANES_HIDDEN,  /* as in the checkpoint */
     PL_LANES_FFN,
+    PL_LANES_EXPERTS,
+    PL_LANES_SHARED,  /* FFN lanes of the shared experts */
     PL_LANES_Q_IN,    /* what queries are made of: the hidden state, or MLA's low rank */
     PL_LANES_Q_RANK,
     PL_LANES_KV_RANK,
@@ -112,11 +121,13 @@ void pl_mla_row(const struct pl_model_config *c, const struct pl_tensor *kv_b, b
 struct pl_weight_info {
     const char *name; /* as the checkpoint has it, within its layer */
     enum pl_lanes rows, cols;
-    bool linear; /* weight format; else a vector in the vector format */
+    bool linear; /* weight format; else in the vector format, */
+    bool plain;  /* but for the array too */
 };
 const struct pl_weight_info *pl_weight_info(enum pl_weight w);
 /* NULL: the layer has none. */
 const struct pl_tensor *pl_layer_weight(const struct pl_layer_tensors *t, enum pl_weight w);
+bool pl_layer_has_weight(const struct pl_model_config *c, uint32_t l, enum pl_weight w);
 /* Does any layer of the model have it? */
 bool pl_model_has_weight(const struct pl_model_config *c, enum pl_weight w);
 /* Lanes that `lanes` takes. */

@@ -210,6 +210,21 @@ float pl_vec_max(struct pl_minifloat f, const float *a, size_t n);
  * guard bits (round half up), exact butterflies, one rounding. A NaN or Inf lane makes all NaN. out may be a. */
 void pl_vec_hadamard(struct pl_minifloat f, const float *a, size_t n, float *out);
 
+/* ---- choosing the largest: V_TOPK, V_ROUTE ---- */
+/* Index of the largest of n values that are not taken, the lowest of equal ones; a NaN counts as -Inf, -0 equals +0. One is
+ * left. */
+uint32_t pl_vec_best(const float *a, size_t n, const bool *taken);
+enum { PL_ROUTE_MOST = 4096, PL_ROUTE_MOST_K = 64 }; /* values; chosen ones */
+struct pl_route {
+    uint32_t n, k;
+    uint32_t groups, top_groups; /* the n values are groups of n / groups; the k come from the best top_groups of them */
+    uint32_t group_top;          /* a group's score: its group_top largest values added in FP32, in falling order, to 0 */
+};
+/* NULL, or the rule that *r breaks: 1 <= k <= n / groups * top_groups, whole groups, the bounds above. */
+const char *pl_route_rule(const struct pl_route *r);
+/* Choose by pl_vec_best, among groups and then among values: index[k] ascending. No rule is broken. */
+void pl_route_choose(const struct pl_route *r, const float *a, uint32_t *index);
+
 /* ---- scalar unit: FP32, to nearest even, subnormal inputs and results are zero, NaN canonical ---- */
 float pl_f32_add(float a, float b);
 float pl_f32_sub(float a, float b);

@@ -10,7 +10,7 @@ struct compile {
     struct job j;
     const char *output, *dump;
     uint64_t context, chunk, batch;
-    bool all_logits, no_weights, dry_run;
+    bool all_logits, no_weights, dry_run, map;
 };
 
 static void print_summary(const struct compile *c, const struct pl_image *img, double seconds)
@@ -49,11 +49,18 @@ static enum pl_status run(struct compile *c, const char *model)
     if (job_printed_config(j))
         return PL_OK;
     PL_TRY(c->no_weights ? job_config(j, model) : job_model(j, model));
+    struct pl_buf map;
+    pl_buf_init(&map);
     const struct pl_comp_options opt = {.weight = &j->format[0], .act = &j->format[1], .kv = &j->format[2],
                                         .context = (uint32_t)c->context, .chunk = (uint32_t)c->chunk,
-                                        .batch = (uint32_t)c->batch, .all_logits = c->all_logits, .no_weights = c->no_weights};
+                                        .batch = (uint32_t)c->batch, .all_logits = c->all_logits, .no_weights = c->no_weights,
+                                        .map = c->map && !j->json ? &map : NULL};
     const uint64_t start = pl_clock_ns();
-    PL_TRY(pl_comp_model(&j->arena, j->ck, &j->arch, &opt, &img, &j->d));
+    const enum pl_status s = pl_comp_model(&j->arena, j->ck, &j->arch, &opt, &img, &j->d);
+    if (s == PL_OK && map.len)
+        fputs(map.data, stdout);
+    pl_buf_fini(&map);
+    PL_TRY(s);
     const double seconds = (double)(pl_clock_ns() - start) * 1e-9;
     if (c->dump)
         PL_TRY(dump_text(c->dump, &img, &j->d));
@@ -76,6 +83,7 @@ int cmd_compile(const struct verb *v, int argc, char **argv)
         {"all-logits", OPT_FLAG, &c.all_logits, NULL, "prefill gives the logits of every token, not of the last"},
         {"no-weights", OPT_FLAG, &c.no_weights, NULL, "leave HBM empty, for timing or to read the code; MODEL may be a config.json alone"},
         {"dump", OPT_TEXT, &c.dump, "FILE", "also write the assembly text"},
+        {"map", OPT_FLAG, &c.map, NULL, "print where everything is in HBM, Vector, Matrix and FP SRAM"},
         {"dry-run", OPT_FLAG, &c.dry_run, NULL, "compile and report, write no image"},
         JOB_MACHINE_OPTS(&c.j),
     };

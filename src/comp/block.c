@@ -344,15 +344,35 @@ static void swiglu_seg(struct comp *c, void *ctx)
         INS(em, C_HADAMARD_TRANSFORM, .rd = s->r[0], .rs1 = s->r[0], .rs2 = s->group);
 }
 
-void emit_swiglu(struct comp *c)
+/* gate <= limit, |up| <= limit, gate = gate / (1 + exp(-1.702 gate)) * (up + 1); f1 = 1, f2..f4 = limit, -limit, -1.702 */
+static void clamped_seg(struct comp *c, void *ctx)
 {
     struct emit *em = &c->em;
-    const struct pl_map_tensor *const t[] = {&c->rows->gate, &c->rows->up};
-    const uint32_t group = c->cfg->rotate[PL_SITE_DOWN];
+    const struct swiglu *s = ctx;
+    INS(em, V_MIN_VF, .rd = s->r[0], .rs1 = s->r[0], .rs2 = 2);
+    INS(em, V_MIN_VF, .rd = s->r[1], .rs1 = s->r[1], .rs2 = 2);
+    INS(em, V_MAX_VF, .rd = s->r[1], .rs1 = s->r[1], .rs2 = 3);
+    INS(em, V_MUL_VF, .rd = s->tmp, .rs1 = s->r[0], .rs2 = 4);
+    INS(em, V_EXP_V, .rd = s->tmp, .rs1 = s->tmp);
+    INS(em, V_ADD_VF, .rd = s->tmp, .rs1 = s->tmp, .rs2 = 1);
+    INS(em, V_RECI_V, .rd = s->tmp, .rs1 = s->tmp);
+    INS(em, V_MUL_VV, .rd = s->tmp, .rs1 = s->tmp, .rs2 = s->r[0]);
+    INS(em, V_ADD_VF, .rd = s->r[1], .rs1 = s->r[1], .rs2 = 1);
+    INS(em, V_MUL_VV, .rd = s->r[0], .rs1 = s->tmp, .rs2 = s->r[1]);
+}
+
+void emit_glu(struct comp *c, const struct pl_map_tensor *gate, const struct pl_map_tensor *up)
+{
+    struct emit *em = &c->em;
+    const bool clamped = c->cfg->glu_limit > 0;
+    const struct pl_map_tensor *const t[] = {gate, up};
     struct swiglu s = {.tmp = emit_const(em, c->rows->tmp.base)};
+    const uint32_t group = c->cfg->rotate[PL_SITE_DOWN]; /* only of models with SwiGLU */
     s.group = group ? emit_const(em, group) : 0;
     INS(em, S_LD_FP, .rd = 1, .imm = PL_FP_ONE);
-    emit_rows(c, c->rows->live, c->rows->gate.cols, t, s.r, 2, swiglu_seg, &s);
+    for (uint8_t i = 0; clamped && i < 3; i++)
+        INS(em, S_LD_FP, .rd = (uint8_t)(2 + i), .imm = PL_FP_GLU_LIMIT + i);
+    emit_rows(c, c->rows->live, gate->cols, t, s.r, 2, clamped ? clamped_seg : swiglu_seg, &s);
     gp_give(em, s.tmp);
     if (s.group)
         gp_give(em, s.group);

@@ -124,8 +124,13 @@ static void op_expand(struct comp *c, const struct pl_graph_op *op)
 
 static void op_glu(struct comp *c, const struct pl_graph_op *op)
 {
+    emit_glu(c, value(c, op->dst), value(c, op->src));
+}
+
+static void op_experts(struct comp *c, const struct pl_graph_op *op)
+{
     (void)op;
-    emit_swiglu(c);
+    emit_experts(c);
 }
 
 static void op_residual(struct comp *c, const struct pl_graph_op *op)
@@ -150,7 +155,7 @@ static void layer(struct comp *c, uint32_t l)
         [PL_OP_NORM] = op_norm,           [PL_OP_LINEAR] = op_linear,       [PL_OP_HEAD_NORM] = op_head_norm, [PL_OP_ROPE] = op_rope,
         [PL_OP_KV_STORE] = op_kv_store,   [PL_OP_ATTENTION] = op_attention, [PL_OP_GLU] = op_glu,
         [PL_OP_RESIDUAL] = op_residual,   [PL_OP_RANK_NORM] = op_rank_norm, [PL_OP_ABSORB] = op_absorb,
-        [PL_OP_EXPAND] = op_expand,
+        [PL_OP_EXPAND] = op_expand,   [PL_OP_EXPERTS] = op_experts,
     };
     struct pl_graph g;
     pl_graph_layer(c->cfg, l, &g);
@@ -207,6 +212,8 @@ static void write_program(struct comp *c, const struct pl_map_rows *rows, bool a
     gp_give(em, r);
     load_gain(c, PL_W_INPUT_NORM, false);
     emit_chain_start(c);
+    if (c->cfg->moe.experts)
+        emit_moe_start(c);
     emit_zero(c, &rows->y);
     const bool mla = c->cfg->mla.kv_rank;
     if (rows->pack || mla)
@@ -262,6 +269,10 @@ static void constants(struct comp *c, struct pl_image *img, const struct pl_map_
     fp[PL_FP_ONE] = 1.0f;
     fp[PL_FP_INV_E] = (float)(1.0 / c->cfg->hidden);
     fp[PL_FP_EPS] = (float)c->cfg->rms_eps;
+    fp[PL_FP_ROUTE_SCALE] = (float)c->cfg->moe.scale;
+    fp[PL_FP_GLU_LIMIT] = (float)c->cfg->glu_limit;
+    fp[PL_FP_GLU_FLOOR] = (float)-c->cfg->glu_limit;
+    fp[PL_FP_GLU_SLOPE] = -1.702f;
     fp[PL_FP_INV_D] = (float)(1.0 / c->cfg->head_dim);
     img->fp = fp;
     img->n_fp = PL_FP_STATE;
@@ -316,8 +327,8 @@ static enum pl_status finish(struct comp *c, struct pl_image *img, const struct 
     pl_arch_print(c->arch, &machine);
     img->machine = pl_arena_strdup(c->a, machine.data);
     pl_buf_fini(&machine);
-    img->model = pl_arena_printf(c->a, "%s, %u layers, hidden %u, ffn %u, heads %u/%u x %u, vocab %u", pl_family_name(c->cfg->family), c->cfg->n_layers,
-                                 c->cfg->hidden, c->cfg->ffn, c->cfg->n_heads, c->cfg->n_kv_heads, c->cfg->head_dim,
+    img->model = pl_arena_printf(c->a, "%s, %u layers, hidden %u, ffn %u, heads %u/%u x %u, vocab %u", pl_family_name(c->cfg->family),
+                                 c->cfg->n_layers, c->cfg->hidden, c->cfg->ffn, c->cfg->n_heads, c->cfg->n_kv_heads, c->cfg->head_dim,
                                  c->cfg->vocab);
     img->plan = c->plan;
     img->weight = pl_format_resolve(c->plan.weight, c->plan.vec);
@@ -327,14 +338,16 @@ static enum pl_status finish(struct comp *c, struct pl_image *img, const struct 
 }
 
 /* INT SRAM behind the token ids: position, KV tiles and first of them of every sequence of a batch. Its choice takes the place of
- * its id. */
-static enum pl_status place_words(struct comp *c, const struct pl_map_rows *chunk, struct pl_diag *d)
+ * its id. Then the words of experts. */
+static enum pl_status place_words(struct comp *c, struct pl_map_rows *chunk, struct pl_map_rows *decode, struct pl_diag *d)
 {
     const uint32_t ids = chunk->live > c->batch ? chunk->live : c->batch, each = c->batch > 1 ? c->batch : 0;
+    const uint32_t experts = chunk->int_words > decode->int_words ? chunk->int_words : decode->int_words;
     const uint64_t words = (uint64_t)INT_IDS + ids + 3 * (uint64_t)each;
-    if (words > c->arch->int_words)
-        return pl_fail(d, PL_EUNSUPPORTED, "sram.int_words = %u, but %u token ids and %u sequences need %llu", c->arch->int_words, ids,
-                       c->batch, (unsigned long long)words);
+    if (words + experts > c->arch->int_words)
+        return pl_fail(d, PL_EUNSUPPORTED, "sram.int_words = %u, but %u token ids, %u sequences and their experts need %llu", c->arch->int_words,
+                       ids, c->batch, (unsigned long long)(words + experts));
+    chunk->int_base = decode->int_base = (uint32_t)words;
     c->int_pos = INT_IDS + ids;
     c->int_tiles = c->int_pos + each;
     c->int_first = c->int_tiles + each;
@@ -345,6 +358,11 @@ static enum pl_status place_words(struct comp *c, const struct pl_map_rows *chun
 static enum pl_status check_sizes(const struct comp *c, const struct pl_map_rows *chunk, const struct pl_map_rows *decode,
                                   struct pl_diag *d)
 {
+    const struct pl_moe *m = &c->cfg->moe;
+    const struct pl_route route = {m->experts, m->top_k, m->groups, m->top_groups, m->group_top};
+    if (m->experts && pl_route_rule(&route))
+        return pl_fail(d, PL_EUNSUPPORTED, "%u of %u experts in %u of %u groups: %s", m->top_k, m->experts, m->top_groups, m->groups,
+                       pl_route_rule(&route));
     if ((uint64_t)c->arch->matrix_tiles * c->plan.mlen * c->plan.mlen > UINT32_MAX || chunk->elements > UINT32_MAX ||
         decode->elements > UINT32_MAX)
         return pl_fail(d, PL_EUNSUPPORTED, "on-chip addresses of machine %s exceed 32 bits", c->arch->name);
@@ -377,7 +395,7 @@ enum pl_status pl_comp_model(struct pl_arena *a, const struct pl_checkpoint *ck,
     PL_TRY(pl_map_fit_rows(arch, c.cfg, &c.plan, 1u << pl_log2(most), &chunk, d));
     c.batch = opt->batch ? opt->batch : 1;
     PL_TRY(c.batch > 1 ? pl_map_batch_rows(arch, c.cfg, &c.plan, c.batch, &one, d) : pl_map_fit_rows(arch, c.cfg, &c.plan, 1, &one, d));
-    PL_TRY(place_words(&c, &chunk, d));
+    PL_TRY(place_words(&c, &chunk, &one, d));
     PL_TRY(check_sizes(&c, &chunk, &one, d));
 
     *out = (struct pl_image){0};
@@ -386,7 +404,13 @@ enum pl_status pl_comp_model(struct pl_arena *a, const struct pl_checkpoint *ck,
     pl_buf_init(&c.chain.links);
     struct code code[2];
     program(&c, &chunk, opt->all_logits, &code[0]);
+    if (opt->map) {
+        comp_map_hbm(&c, out, opt->map);
+        comp_map_program(&c, &chunk, "prefill", opt->map);
+    }
     program(&c, &one, one.batch != 0, &code[1]);
+    if (opt->map)
+        comp_map_program(&c, &one, "decode", opt->map);
     constants(&c, out, &chunk, code);
     const enum pl_status s = finish(&c, out, code, d);
     for (unsigned i = 0; i < 2; i++)

@@ -16,13 +16,25 @@ enum {
 };
 /* Tensors of a layer: its weights, enum pl_weight, and then the cache. comp.slot has their places. */
 enum { LAYER_K = PL_WEIGHTS, LAYER_V, LAYER_TENSORS };
+/* Beyond them: gate, up and down of the expert at hand. */
+enum { LAYER_EXPERT = LAYER_TENSORS };
 /* Behind the last layer, as if of one more, stand the final norm and the head; its first linear layer is PL_W_Q. */
 enum { LAYER_FINAL_GAIN = PL_W_INPUT_NORM, LAYER_HEAD = PL_W_Q };
 /* INT SRAM words. */
 enum {
     INT_POS, INT_TILES, INT_LAST, INT_TOKEN, INT_LAYER, INT_COL, INT_HALF, INT_FIRST, INT_KV_ROW, INT_SEQ, INT_SEQ_ROW, INT_BLOCKS,
-    INT_MLA_POS, INT_MLA_ROW, INT_MLA_X, INT_MLA_Y, INT_MLA_SRC, INT_MLA_W, INT_MLA_SET, INT_IDS = 32
+    INT_MLA_POS, INT_MLA_ROW, INT_MLA_X, INT_MLA_Y, INT_MLA_SRC, INT_MLA_W, INT_MLA_SET, INT_IDS = PL_INT_IDS
 };
+/* ... and from pl_map_experts.state on: */
+enum moe_state {
+    MOE_DESC,               /* first descriptor of the layer's experts: gate, up, down of each, then their biases */
+    MOE_EXPERT, MOE_ID,     /* the expert at hand: its first descriptor, its number */
+    MOE_ROWS, MOE_BLOCKS,   /* its tokens, and the blocks of BLEN they fill */
+    MOE_AT,                 /* the next pair */
+    MOE_NEXT, MOE_BUSY,     /* the next entry of `busy`, entries */
+    MOE_STATE
+};
+_Static_assert((int)MOE_STATE == (int)PL_MOE_WORDS, "words that map reserves");
 
 /* chain.c: a linear layer of the program. */
 struct link {
@@ -56,8 +68,10 @@ struct comp {
     uint32_t pitch, context, batch, capacity; /* sequences; rows of the cache that each of them has */
     uint32_t int_pos, int_tiles, int_first, int_tokens;  /* INT SRAM of a batched pass: a word for each sequence */
     uint32_t per_layer, slot[LAYER_TENSORS]; /* descriptors of a layer; place of each among them, or NO_SLOT */
+    uint32_t expert_desc;                    /* first descriptor of experts */
     struct emit em;
     const struct pl_map_rows *rows; /* of the pass being emitted */
+    bool run_time_rows;             /* loops over rows take MOE_ROWS, over blocks of them MOE_BLOCKS */
     int layer;                      /* being emitted, of those written out; -1: none */
     uint32_t window;                /* its */
     struct {
@@ -85,6 +99,10 @@ void emit_held(struct comp *c);
 void emit_turn(struct comp *c);
 uint8_t emit_other_half(struct comp *c); /* register */
 
+/* memmap.c */
+void comp_map_program(const struct comp *c, const struct pl_map_rows *m, const char *program, struct pl_buf *out); /* just written */
+void comp_map_hbm(const struct comp *c, const struct pl_image *img, struct pl_buf *out);
+
 /* hbm.c: descriptors, placement and contents of HBM. */
 enum pl_status comp_hbm(struct comp *c, uint32_t logit_rows, struct pl_image *img, struct pl_diag *d);
 
@@ -97,7 +115,7 @@ typedef void seg_body(struct comp *c, void *ctx);
 /* body for each VLEN segment of `cols` lanes (whole chunks), all pointers moving along. */
 void emit_segs(struct comp *c, uint32_t cols, struct seg_ptr *p, unsigned n, seg_body *body, void *ctx);
 /* A loop over rows of the pass, `step` at a time. In prefill it runs over the blocks of BLEN rows that hold tokens
- * (INT_BLOCKS), else over all. */
+ * (INT_BLOCKS), else over all; with run_time_rows over the rows of the expert at hand, step 1 or BLEN. */
 struct row_loop {
     struct loop blocks, rows;
 };
@@ -126,6 +144,7 @@ struct gemm {
     unsigned weight;               /* of the current layer */
     bool alone;                    /* as in struct link */
     bool hold;                     /* as in emit_next_ahead */
+    bool two_places;               /* no more, and whole chunks of results */
     uint32_t n;                    /* output columns */
     const struct pl_map_tensor *y;
     uint32_t pack; /* of one live row: outputs [i*pack, (i+1)*pack) go to row i of y; 0: row by row */
@@ -176,6 +195,14 @@ void emit_batch_attention(struct comp *c);
 void emit_batch_choice_start(struct comp *c); /* f7 = -Inf */
 void emit_batch_choice(struct comp *c, uint8_t col); /* behind a chunk of logits; col moves on by PITCH */
 void emit_residual(struct comp *c);
-void emit_swiglu(struct comp *c);
+void emit_glu(struct comp *c, const struct pl_map_tensor *gate, const struct pl_map_tensor *up);
+/* moe.c */
+static inline uint32_t moe_word(const struct comp *c, uint32_t word) /* of pl_map_experts in INT SRAM */
+{
+    return c->rows->int_base + word;
+}
+uint32_t moe_descriptors(const struct pl_model_config *m); /* of the experts of a layer */
+void emit_moe_start(struct comp *c);
+void emit_experts(struct comp *c); /* delta = what the experts and shared experts give y */
 void emit_head(struct comp *c, bool all_rows);
 #endif

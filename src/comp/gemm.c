@@ -98,6 +98,12 @@ static void column_looped(struct comp *c, const struct gemm *g, const struct sha
     loop_end(em, k);
 }
 
+/* In the loop of experts no register is left for a loop over K tiles whose stride takes another. */
+static uint32_t most_unrolled(const struct gemm *g, const struct shape *s)
+{
+    return g->two_places && s->tile >= 1 << 18 ? UINT32_MAX : MOST_UNROLLED;
+}
+
 /* All rows against the present set: `cols` columns of results, rounded up to BLEN, from register out. With BLEN = 4 the
  * array takes a tile every four cycles, and the front end has to keep up: few K tiles are unrolled, and of a single one
  * two columns. */
@@ -117,7 +123,7 @@ static void multiply(struct comp *c, const struct gemm *g, const struct shape *s
     const struct loop runs = loop_begin(em, cols / run);
     const struct loop columns = loop_begin(em, blocks / unroll);
     for (uint32_t u = 0; u < unroll; u++) {
-        if (tiles <= MOST_UNROLLED)
+        if (tiles <= most_unrolled(g, s))
             column_unrolled(c, g, s, &o, tiles);
         else
             column_looped(c, g, s, &o, tiles);
@@ -129,7 +135,7 @@ static void multiply(struct comp *c, const struct gemm *g, const struct shape *s
     if (packed)
         emit_add(em, out, out, (int64_t)c->pitch - run);
     loop_end(em, runs);
-    if (row_blocks(c, g) > 1) {
+    if (row_blocks(c, g) > 1) { /* of several blocks at compile time, run time takes at most these */
         emit_add(em, o.a0, o.a0, (int64_t)blen * c->pitch);
         emit_add(em, out, out, (int64_t)blen * c->pitch - (int64_t)blocks * blen);
     }
@@ -155,14 +161,15 @@ static void add_part(struct comp *c, const struct gemm *g, const struct regs *r)
         INS(em, C_SET_V_MASK_REG, .rd = y);
     }
     emit_add(em, y, r->y, 0);
-    const struct loop l = loop_begin(em, narrow ? c->pitch / lanes : g->rows);
+    const struct row_loop l = narrow || !c->run_time_rows ? (struct row_loop){.rows = loop_begin(em, narrow ? c->pitch / lanes : g->rows)}
+                                                          : rows_begin(c, g->rows, 1);
     for (uint32_t s = 0; s < segs; s++) {
         const int64_t next = s + 1 < segs ? (int64_t)vlen : (int64_t)c->pitch - (int64_t)(segs - 1) * vlen;
         INS(em, V_ADD_VV, .rd = y, .rs1 = y, .rs2 = p, .rs3 = mask);
         emit_add(em, y, y, next);
         emit_add(em, p, p, next);
     }
-    loop_end(em, l);
+    rows_end(c, l);
     gp_give(em, y);
     gp_give(em, p);
 }
@@ -306,7 +313,7 @@ void emit_gemm(struct comp *c, const struct gemm *g)
     s.chunks = (g->n + c->pitch - 1) / c->pitch;
     s.per_row = g->pack > c->pitch ? g->pack / c->pitch : 1;
     struct link note = {.weight = g->weight, .k = g->x->cols, .sets = s.chunks, .tiles = group_tiles(c, &s, 0), .alone = g->alone,
-                        .layer = c->layer, .simple = s.groups * s.slices > 1 || s.per_row > 1};
+                        .layer = c->layer, .simple = g->two_places || s.groups * s.slices > 1 || s.per_row > 1};
     note.tail = tail_of(c, g, &note);
     s.set = s.tile * note.tiles;
     const struct link *l = chain_link(c, &note);

@@ -147,6 +147,66 @@ static void put_rope(const struct hbm *h)
     }
 }
 
+/* A weight of layer l, or where it has none, a second name of the layer's first norm. */
+static void place_weight(struct hbm *h, uint32_t l, enum pl_weight w)
+{
+    const struct comp *c = h->c;
+    const struct pl_weight_info *t = pl_weight_info(w);
+    const struct pl_format vec = {.kind = PL_FORMAT_FLOAT, .elem = c->plan.vec, .block = 1};
+    const struct pl_format mx = pl_format_resolve(c->plan.weight, c->plan.vec);
+    const uint32_t at = DESC_LAYERS + l * c->per_layer, hs = c->plan.head_slot;
+    if (pl_layer_has_weight(c->cfg, l, w))
+        place(h, at + c->slot[w], pl_arena_printf(c->a, "layers.%u.%s", l, t->name), pl_lanes_count(c->cfg, &c->plan, t->rows),
+              pl_lanes_count(c->cfg, &c->plan, t->cols), t->linear ? &mx : &vec, t->linear || t->plain ? c->plan.mlen : 0)
+            ->repeat = t->cols == PL_LANES_HEAD_ROPE && hs < c->arch->vlen;
+    else
+        h->desc[at + c->slot[w]] = h->desc[at + c->slot[PL_W_INPUT_NORM]];
+}
+
+/* ---- experts: gate, up and down of each, then the biases of all as three tensors of a row for each ---- */
+static void place_experts(struct hbm *h, uint32_t l, uint32_t at)
+{
+    const struct comp *c = h->c;
+    const struct pl_moe *m = &c->cfg->moe;
+    static const char *const name[] = {"gate_proj", "up_proj", "down_proj"};
+    const struct pl_format vec = {.kind = PL_FORMAT_FLOAT, .elem = c->plan.vec, .block = 1};
+    const struct pl_format w = pl_format_resolve(c->plan.weight, c->plan.vec);
+    const uint32_t out[] = {m->ffn, m->ffn, c->cfg->hidden}, in[] = {c->cfg->hidden, c->cfg->hidden, m->ffn};
+    for (uint32_t e = 0; e < m->experts; e++)
+        for (unsigned i = 0; i < 3; i++)
+            place(h, at++, pl_arena_printf(c->a, "layers.%u.experts.%u.%s", l, e, name[i]), out[i], in[i], &w, c->plan.mlen);
+    for (unsigned i = 0; m->expert_bias && i < 3; i++)
+        place(h, at++, pl_arena_printf(c->a, "layers.%u.experts.%s_bias", l, name[i]), m->experts, out[i], &vec, 0);
+}
+
+static void put_experts(struct hbm *h, const struct pl_layer_tensors *t, const struct pl_desc *at)
+{
+    const struct pl_moe *m = &h->c->cfg->moe;
+    const struct pl_desc *bias = at + 3 * (size_t)m->experts;
+    const uint32_t most = m->ffn > h->c->cfg->hidden ? m->ffn : h->c->cfg->hidden;
+    float *x = PL_NEW_N(h->c->a, float, most);
+    uint32_t *code = PL_NEW_N(h->c->a, uint32_t, most);
+    for (uint32_t e = 0; e < m->experts; e++) {
+        const struct pl_mlp_tensors *p = &t->expert[e];
+        const struct pl_tensor *const w[] = {p->gate, p->up, p->down}, *const b[] = {p->gate_bias, p->up_bias, p->down_bias};
+        for (unsigned i = 0; i < 3; i++) {
+            put_tensor(h, at++, w[i], NULL, NULL);
+            if (!m->expert_bias)
+                continue;
+            pl_tensor_to_f32(b[i], 0, bias[i].cols, x);
+            put_row(h, &bias[i], e, x, code);
+        }
+    }
+}
+
+/* The first layer from l on that has experts. */
+static uint32_t next_sparse(const struct comp *c, uint32_t l)
+{
+    while (l < c->cfg->n_layers && !pl_model_sparse(c->cfg, l))
+        l++;
+    return l;
+}
+
 static void lay_out(struct hbm *h, uint32_t logit_rows)
 {
     const struct comp *c = h->c;
@@ -162,12 +222,11 @@ static void lay_out(struct hbm *h, uint32_t logit_rows)
         place(h, DESC_ROPE + i, rope_name[i], c->capacity, c->rope_slot, &vec, 0)->repeat = c->rope_slot < c->arch->vlen;
     for (uint32_t l = 0; l < m->n_layers; l++)
         for (unsigned i = 1; i < PL_WEIGHTS; i++) {
-            const struct pl_weight_info *t = pl_weight_info((enum pl_weight)i);
             if (c->slot[i] != NO_SLOT)
-                place(h, DESC_LAYERS + l * c->per_layer + c->slot[i], pl_arena_printf(c->a, "layers.%u.%s", l, t->name),
-                      pl_lanes_count(m, &c->plan, t->rows), pl_lanes_count(m, &c->plan, t->cols), t->linear ? &w : &vec, t->linear ? tile : 0)
-                    ->repeat = t->cols == PL_LANES_HEAD_ROPE && hs < c->arch->vlen;
+                place_weight(h, l, (enum pl_weight)i);
         }
+    for (uint32_t l = next_sparse(c, 0), at = c->expert_desc; l < m->n_layers; l = next_sparse(c, l + 1), at += moe_descriptors(m))
+        place_experts(h, l, at);
     for (uint32_t i = 0; i < c->slot[LAYER_HEAD]; i++) /* of those, only one is used */
         place(h, behind_layers(c) + i, "norm", 1, m->hidden, &vec, 0);
     place(h, behind_layers(c) + c->slot[LAYER_HEAD], "lm_head", m->vocab, m->hidden, &w, tile);
@@ -214,6 +273,8 @@ static void put_weights(struct hbm *h)
                 put_tensor(h, &h->desc[DESC_LAYERS + l * c->per_layer + c->slot[i]], t, &rows, &cols);
         }
     }
+    for (uint32_t l = next_sparse(c, 0), at = c->expert_desc; l < c->cfg->n_layers; l = next_sparse(c, l + 1), at += moe_descriptors(c->cfg))
+        put_experts(h, &c->ck->layer[l], &h->desc[at]);
 }
 
 /* Which tensors a layer of the model has. */
@@ -227,7 +288,9 @@ enum pl_status comp_hbm(struct comp *c, uint32_t logit_rows, struct pl_image *im
 {
     struct hbm h = {.c = c};
     number_tensors(c);
-    const uint32_t n = behind_layers(c) + c->slot[LAYER_HEAD] + 1;
+    uint32_t n = c->expert_desc = behind_layers(c) + c->slot[LAYER_HEAD] + 1;
+    for (uint32_t l = next_sparse(c, 0); l < c->cfg->n_layers; l = next_sparse(c, l + 1))
+        n += moe_descriptors(c->cfg);
     const uint32_t tile = c->plan.kv_tile;
     c->capacity = (c->context + tile - 1) / tile * tile + 64; /* a chunk may overhang the context */
     if ((uint64_t)c->capacity * c->batch > UINT32_MAX)

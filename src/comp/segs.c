@@ -7,6 +7,14 @@ uint64_t lane_addr(const struct comp *c, const struct pl_map_tensor *t, uint64_t
     return t->base + col / c->pitch * c->pitch * t->rows + col % c->pitch;
 }
 
+static struct loop loop_begin_word(struct comp *c, uint32_t word)
+{
+    const struct loop l = {gp_take(&c->em)}; /* one register: the count goes to its loop's counter */
+    INS(&c->em, S_LD_INT, .rd = l.reg, .imm = word);
+    INS(&c->em, C_LOOP_REG, .rd = l.reg, .rs1 = l.reg);
+    return l;
+}
+
 /* Whole chunks, so that lanes behind the last column are always written too, as zeros. */
 void emit_segs(struct comp *c, uint32_t cols, struct seg_ptr *p, unsigned n, seg_body *body, void *ctx)
 {
@@ -27,6 +35,10 @@ struct row_loop rows_begin(struct comp *c, uint32_t rows, uint32_t step)
     struct emit *em = &c->em;
     const uint32_t blen = c->plan.blen;
     struct row_loop l = {{0}, {0}};
+    if (c->run_time_rows) { /* of the expert at hand: rows, or blocks of them */
+        l.rows = loop_begin_word(c, moe_word(c, c->rows->moe.state + (step == 1 ? MOE_ROWS : MOE_BLOCKS)));
+        return l;
+    }
     if (c->rows->att_tokens > 1 && rows == c->rows->live && rows > blen && blen % step == 0) {
         const uint8_t blocks = gp_take(em);
         INS(em, S_LD_INT, .rd = blocks, .imm = INT_BLOCKS);
@@ -113,6 +125,11 @@ uint8_t emit_next_layer_desc(struct comp *c, unsigned tensor)
 uint8_t emit_layer_desc(struct comp *c, unsigned tensor)
 {
     const uint8_t r = gp_take(&c->em);
+    if (tensor >= LAYER_EXPERT) {
+        INS(&c->em, S_LD_INT, .rd = r, .imm = moe_word(c, c->rows->moe.state + MOE_EXPERT));
+        emit_add(&c->em, r, r, tensor - LAYER_EXPERT);
+        return r;
+    }
     INS(&c->em, S_LD_INT, .rd = r, .rs1 = 0, .imm = INT_LAYER);
     emit_add(&c->em, r, r, c->slot[tensor]);
     return r;

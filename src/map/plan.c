@@ -20,7 +20,6 @@ enum pl_status pl_map_plan(const struct pl_arch *arch, const struct pl_model_con
                            const struct pl_format *weight, const struct pl_format *act,
                            const struct pl_format *kv, struct pl_plan *out, struct pl_diag *d)
 {
-    PL_TRY(pl_model_runnable(model, d));
     struct pl_plan p = {
         .vec = arch->vector_format.elem,
         .weight = weight ? *weight : arch->weight_format,

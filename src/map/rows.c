@@ -39,6 +39,43 @@ static uint32_t spread_rows(const struct pl_model_config *model, const struct pl
     return round_up(kv * group, plan->blen) < kv * round_up(group, plan->blen) ? kv * group : 0;
 }
 
+/* FFN lanes of layers without experts. */
+static uint32_t dense_ffn(const struct pl_model_config *model)
+{
+    for (uint32_t l = 0; l < model->n_layers; l++)
+        if (!pl_model_sparse(model, l))
+            return model->ffn;
+    return 0;
+}
+
+static void lay_out_experts(const struct pl_arch *arch, const struct pl_model_config *model, uint64_t *used, struct pl_map_rows *out)
+{
+    const struct pl_moe *m = &model->moe;
+    struct pl_map_experts *x = &out->moe;
+    const uint32_t pitch = pl_arch_pitch(arch), slots = out->live * m->top_k;
+    *x = (struct pl_map_experts){.logits = take(used, pitch, out->alloc, m->experts),
+                                 .gate = take(used, pitch, out->alloc, m->ffn),
+                                 .up = take(used, pitch, out->alloc, m->ffn),
+                                 .shared_gate = take(used, pitch, out->alloc, m->shared * m->ffn),
+                                 .shared_up = take(used, pitch, out->alloc, m->shared * m->ffn),
+                                 .shared_out = take(used, pitch, out->alloc, m->shared ? model->hidden : 0),
+                                 .rows = take(used, pitch, out->alloc, model->hidden),
+                                 .score = take(used, pitch, 1, m->experts),
+                                 .choice = take(used, pitch, 1, m->experts),
+                                 .weight = out->fp_words};
+    x->bias = take(used, pitch, 1, umax(m->experts, m->expert_bias ? umax(m->ffn, model->hidden) : 0));
+    out->int_words = 0;
+    const struct {
+        uint32_t *first, words;
+    } part[] = {{&x->params, 5}, {&x->state, PL_MOE_WORDS}, {&x->chosen, slots}, {&x->count, m->experts}, {&x->place, slots},
+                {&x->token, slots}, {&x->busy, 2 * (m->experts < slots ? m->experts : slots)}, {&x->blocks, out->alloc + 1}};
+    for (unsigned i = 0; i < (out->live > 1 ? PL_COUNT(part) : 3); i++) {
+        *part[i].first = out->int_words;
+        out->int_words += part[i].words;
+    }
+    out->fp_words += slots;
+}
+
 /* Lanes of the row that holds a bias: of packed heads one vector row at least for each row. */
 static uint32_t bias_cols(const struct pl_arch *arch, const struct pl_model_config *model, uint32_t hs, uint32_t pack)
 {
@@ -115,8 +152,8 @@ static void lay_out(const struct pl_arch *arch, const struct pl_model_config *mo
         out->v = take(&used, pitch, rows, kv);
         lay_out_heads(out, &used, pitch, blen, packed, heads);
     }
-    out->gate = take(&used, pitch, rows, model->ffn);
-    out->up = take(&used, pitch, rows, model->ffn);
+    out->gate = take(&used, pitch, rows, dense_ffn(model));
+    out->up = take(&used, pitch, rows, dense_ffn(model));
     out->delta = take(&used, pitch, rows, model->hidden);
     if (spread) {
         out->spread_q = take(&used, pitch, round_up(spread, blen), pitch);
@@ -137,15 +174,18 @@ static void lay_out(const struct pl_arch *arch, const struct pl_model_config *mo
     out->tmp = take(&used, pitch, 1, pitch);
     for (unsigned i = 0; i < 4; i++)
         out->rope[i] = take(&used, pitch, rows, model->mla.kv_rank ? pl_mla_slots(model, plan).rope : hs);
-    out->elements = used;
     const uint32_t per_tile = pl_map_heads(model, plan).per_group, kv_heads = per_tile < model->n_kv_heads ? per_tile : model->n_kv_heads;
     out->fp_words = PL_FP_STATE + 2 * kv_heads * (pack || model->mla.kv_rank ? 1 : group) * out->att_live +
                     umax(spread, out->att_live) + batch; /* behind the state of attention: the best logit of each sequence */
+    if (model->moe.experts)
+        lay_out_experts(arch, model, &used, out);
+    out->elements = used;
 }
 
 static bool fits(const struct pl_arch *arch, const struct pl_map_rows *r)
 {
-    return r->elements <= (uint64_t)arch->vector_rows * arch->vlen && r->fp_words <= arch->fp_words;
+    const uint64_t words = (uint64_t)PL_INT_IDS + r->live + 4 * (uint64_t)r->batch + r->int_words;
+    return r->elements <= (uint64_t)arch->vector_rows * arch->vlen && r->fp_words <= arch->fp_words && words <= arch->int_words;
 }
 
 static void lay_out_as_fits(const struct pl_arch *arch, const struct pl_model_config *model, const struct pl_plan *plan,
@@ -170,9 +210,11 @@ void pl_map_rows(const struct pl_arch *arch, const struct pl_model_config *model
 static enum pl_status too_big(const struct pl_arch *arch, const struct pl_map_rows *r, uint32_t rows, struct pl_diag *d)
 {
     return pl_fail(d, PL_EUNSUPPORTED,
-                   "machine %s cannot hold %u row%s of this model: Vector SRAM %llu of %llu elements, FP SRAM %u of %u words",
+                   "machine %s cannot hold %u row%s of this model: Vector SRAM %llu of %llu elements, FP SRAM %u of %u words, "
+                   "INT SRAM %u of %u words",
                    arch->name, rows, rows > 1 ? "s" : "", (unsigned long long)r->elements,
-                   (unsigned long long)arch->vector_rows * arch->vlen, r->fp_words, arch->fp_words);
+                   (unsigned long long)arch->vector_rows * arch->vlen, r->fp_words, arch->fp_words,
+                   PL_INT_IDS + r->live + 4 * r->batch + r->int_words, arch->int_words);
 }
 
 enum pl_status pl_map_batch_rows(const struct pl_arch *arch, const struct pl_model_config *model, const struct pl_plan *plan,

@@ -171,11 +171,15 @@ static enum pl_status bind_all(struct pl_arena *a, struct pl_checkpoint *ck, str
 {
     size_t n;
     const struct model_want *w = model_wants(a, ck, &n);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        PL_TRY(model_fused(a, ck, &w[i], w[i].out, d));
+        if (*w[i].out)
+            continue;
         if (w[i].linear && ck->config.quantised)
             PL_TRY(need_mx(a, ck, w[i].name, w[i].rows, w[i].cols, w[i].out, d));
         else
             PL_TRY(need(ck, w[i].name, w[i].rows, w[i].cols, w[i].out, d));
+    }
     if (ck->config.tied)
         ck->lm_head = ck->embed;
     return PL_OK;

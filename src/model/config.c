@@ -14,14 +14,17 @@ enum pl_status model_u32(const struct pl_json_at *at, const json_t *o, const cha
 }
 
 /* Options of newer files that change the result and are not computed here: anything but the neutral value is refused. */
-static enum pl_status options(const struct pl_json_at *at, const json_t *o, struct pl_diag *d)
+static enum pl_status options(const struct pl_json_at *at, const json_t *o, enum pl_family family, struct pl_diag *d)
 {
-    static const char *const foreign[] = {"rope_parameters", "quantization_config"};
     double rotary = 1;
-    for (size_t i = 0; i < PL_COUNT(foreign); i++) {
-        const json_t *v = json_object_get(o, foreign[i]);
-        if (v && !json_is_null(v))
-            return pl_fail(d, PL_EUNSUPPORTED, "%s: %s is not supported", at->file, foreign[i]);
+    const json_t *v = json_object_get(o, "rope_parameters");
+    if (v && !json_is_null(v))
+        return pl_fail(d, PL_EUNSUPPORTED, "%s: rope_parameters is not supported", at->file);
+    v = json_object_get(o, "quantization_config");
+    if (v && !json_is_null(v)) { /* GPT-OSS's experts are read as they are stored: fused.c */
+        const char *method = json_string_value(json_object_get(v, "quant_method"));
+        if (family != PL_FAMILY_GPT_OSS || !method || strcmp(method, "mxfp4") != 0)
+            return pl_fail(d, PL_EUNSUPPORTED, "%s: quantization_config is not supported, but for quant_method \"mxfp4\" of gpt_oss", at->file);
     }
     PL_TRY(pl_json_double(at, o, "partial_rotary_factor", false, &rotary, d));
     if (rotary < 1 || rotary > 1)
@@ -157,7 +160,7 @@ static enum pl_status read_config(const struct pl_json_at *at, const json_t *o, 
     if (!json_is_object(o))
         return pl_fail(d, PL_EPARSE, "%s: expected a JSON object", at->file);
     PL_TRY(model_family(at, o, &c->family, d));
-    PL_TRY(options(at, o, d));
+    PL_TRY(options(at, o, c->family, d));
     PL_TRY(mlp(at, o, d));
     PL_TRY(dims(at, o, c, d));
     c->rms_eps = 1e-6;

@@ -257,16 +257,3 @@ enum pl_status model_features(const struct pl_json_at *at, const json_t *o, stru
     }
     return PL_OK;
 }
-
-enum pl_status pl_model_runnable(const struct pl_model_config *c, struct pl_diag *d)
-{
-    const struct {
-        bool has;
-        const char *what;
-    } f[] = {{c->moe.experts != 0, "mixture of experts"}};
-    for (size_t i = 0; i < PL_COUNT(f); i++)
-        if (f[i].has)
-            return pl_fail(d, PL_EUNSUPPORTED, "model_type %s: %s are described, but neither executed nor compiled yet",
-                           families[c->family].name, f[i].what);
-    return PL_OK;
-}

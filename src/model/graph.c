@@ -106,16 +106,25 @@ static void mlp(struct pl_graph *g)
     add(g, (struct pl_graph_op){.kind = PL_OP_RESIDUAL, .name = "mlp.residual", .src = PL_VAL_DELTA, .dst = PL_VAL_X});
 }
 
+static void experts(struct pl_graph *g)
+{
+    norm(g, "mlp.norm", PL_W_POST_NORM);
+    add(g, (struct pl_graph_op){.kind = PL_OP_EXPERTS, .name = "mlp.router", .src = PL_VAL_Y, .dst = PL_VAL_DELTA, .weight = PL_W_ROUTER});
+    add(g, (struct pl_graph_op){.kind = PL_OP_RESIDUAL, .name = "mlp.residual", .src = PL_VAL_DELTA, .dst = PL_VAL_X});
+}
+
 void pl_graph_layer(const struct pl_model_config *c, uint32_t l, struct pl_graph *out)
 {
-    (void)l;
     *out = (struct pl_graph){0};
     if (c->mla.kv_rank)
         latent_attention(out, c);
     else
         attention(out, c);
     out->mlp = out->n;
-    mlp(out);
+    if (pl_model_sparse(c, l))
+        experts(out);
+    else
+        mlp(out);
 }
 
 /* ---- weights ---- */
@@ -124,30 +133,36 @@ static const struct {
     size_t at; /* in struct pl_layer_tensors */
 } weights[PL_WEIGHTS] = {
 #define AT(member) offsetof(struct pl_layer_tensors, member)
-    [PL_W_INPUT_NORM] = {{"input_layernorm", PL_LANES_ONE, PL_LANES_HIDDEN, false}, AT(input_norm)},
-    [PL_W_Q] = {{"q_proj", PL_LANES_Q_ROPE, PL_LANES_Q_IN, true}, AT(q)},
-    [PL_W_K] = {{"k_proj", PL_LANES_KV_ROPE, PL_LANES_HIDDEN, true}, AT(k)},
-    [PL_W_V] = {{"v_proj", PL_LANES_KV, PL_LANES_HIDDEN, true}, AT(v)},
-    [PL_W_O] = {{"o_proj", PL_LANES_HIDDEN, PL_LANES_Q, true}, AT(o)},
-    [PL_W_Q_BIAS] = {{"q_proj.bias", PL_LANES_ONE, PL_LANES_Q_ROPE, false}, AT(q_bias)},
-    [PL_W_K_BIAS] = {{"k_proj.bias", PL_LANES_ONE, PL_LANES_KV_ROPE, false}, AT(k_bias)},
-    [PL_W_V_BIAS] = {{"v_proj.bias", PL_LANES_ONE, PL_LANES_KV, false}, AT(v_bias)},
-    [PL_W_O_BIAS] = {{"o_proj.bias", PL_LANES_ONE, PL_LANES_HIDDEN, false}, AT(o_bias)},
-    [PL_W_Q_NORM] = {{"q_norm", PL_LANES_ONE, PL_LANES_HEAD_ROPE, false}, AT(q_norm)},
-    [PL_W_K_NORM] = {{"k_norm", PL_LANES_ONE, PL_LANES_HEAD_ROPE, false}, AT(k_norm)},
-    [PL_W_SINKS] = {{"sinks", PL_LANES_ONE, PL_LANES_SINKS, false}, AT(sinks)},
-    [PL_W_K_OFFSET] = {{"k_offset", PL_LANES_ONE, PL_LANES_KV_ROPE, false}, AT(k_offset)},
-    [PL_W_Q_A] = {{"q_a_proj", PL_LANES_Q_RANK, PL_LANES_HIDDEN, true}, AT(q_a)},
-    [PL_W_Q_A_NORM] = {{"q_a_layernorm", PL_LANES_ONE, PL_LANES_Q_RANK, false}, AT(q_a_norm)},
-    [PL_W_Q_ROPE] = {{"q_proj.rope", PL_LANES_QR, PL_LANES_Q_IN, true}, AT(q)},
-    [PL_W_KV_A] = {{"kv_a_proj", PL_LANES_LATENT, PL_LANES_HIDDEN, true}, AT(kv_a)},
-    [PL_W_KV_A_NORM] = {{"kv_a_layernorm", PL_LANES_ONE, PL_LANES_KV_RANK, false}, AT(kv_a_norm)},
-    [PL_W_K_B] = {{"kv_b_proj.k", PL_LANES_K_B, PL_LANES_NOPE, true}, AT(kv_b)},
-    [PL_W_V_B] = {{"kv_b_proj.v", PL_LANES_Q, PL_LANES_KV_RANK, true}, AT(kv_b)},
-    [PL_W_POST_NORM] = {{"post_attention_layernorm", PL_LANES_ONE, PL_LANES_HIDDEN, false}, AT(post_norm)},
-    [PL_W_GATE] = {{"gate_proj", PL_LANES_FFN, PL_LANES_HIDDEN, true}, AT(gate)},
-    [PL_W_UP] = {{"up_proj", PL_LANES_FFN, PL_LANES_HIDDEN, true}, AT(up)},
-    [PL_W_DOWN] = {{"down_proj", PL_LANES_HIDDEN, PL_LANES_FFN, true}, AT(down)},
+    [PL_W_INPUT_NORM] = {{"input_layernorm", PL_LANES_ONE, PL_LANES_HIDDEN, false, false}, AT(input_norm)},
+    [PL_W_Q] = {{"q_proj", PL_LANES_Q_ROPE, PL_LANES_Q_IN, true, false}, AT(q)},
+    [PL_W_K] = {{"k_proj", PL_LANES_KV_ROPE, PL_LANES_HIDDEN, true, false}, AT(k)},
+    [PL_W_V] = {{"v_proj", PL_LANES_KV, PL_LANES_HIDDEN, true, false}, AT(v)},
+    [PL_W_O] = {{"o_proj", PL_LANES_HIDDEN, PL_LANES_Q, true, false}, AT(o)},
+    [PL_W_Q_BIAS] = {{"q_proj.bias", PL_LANES_ONE, PL_LANES_Q_ROPE, false, false}, AT(q_bias)},
+    [PL_W_K_BIAS] = {{"k_proj.bias", PL_LANES_ONE, PL_LANES_KV_ROPE, false, false}, AT(k_bias)},
+    [PL_W_V_BIAS] = {{"v_proj.bias", PL_LANES_ONE, PL_LANES_KV, false, false}, AT(v_bias)},
+    [PL_W_O_BIAS] = {{"o_proj.bias", PL_LANES_ONE, PL_LANES_HIDDEN, false, false}, AT(o_bias)},
+    [PL_W_Q_NORM] = {{"q_norm", PL_LANES_ONE, PL_LANES_HEAD_ROPE, false, false}, AT(q_norm)},
+    [PL_W_K_NORM] = {{"k_norm", PL_LANES_ONE, PL_LANES_HEAD_ROPE, false, false}, AT(k_norm)},
+    [PL_W_SINKS] = {{"sinks", PL_LANES_ONE, PL_LANES_SINKS, false, false}, AT(sinks)},
+    [PL_W_K_OFFSET] = {{"k_offset", PL_LANES_ONE, PL_LANES_KV_ROPE, false, false}, AT(k_offset)},
+    [PL_W_Q_A] = {{"q_a_proj", PL_LANES_Q_RANK, PL_LANES_HIDDEN, true, false}, AT(q_a)},
+    [PL_W_Q_A_NORM] = {{"q_a_layernorm", PL_LANES_ONE, PL_LANES_Q_RANK, false, false}, AT(q_a_norm)},
+    [PL_W_Q_ROPE] = {{"q_proj.rope", PL_LANES_QR, PL_LANES_Q_IN, true, false}, AT(q)},
+    [PL_W_KV_A] = {{"kv_a_proj", PL_LANES_LATENT, PL_LANES_HIDDEN, true, false}, AT(kv_a)},
+    [PL_W_KV_A_NORM] = {{"kv_a_layernorm", PL_LANES_ONE, PL_LANES_KV_RANK, false, false}, AT(kv_a_norm)},
+    [PL_W_K_B] = {{"kv_b_proj.k", PL_LANES_K_B, PL_LANES_NOPE, true, false}, AT(kv_b)},
+    [PL_W_V_B] = {{"kv_b_proj.v", PL_LANES_Q, PL_LANES_KV_RANK, true, false}, AT(kv_b)},
+    [PL_W_POST_NORM] = {{"post_attention_layernorm", PL_LANES_ONE, PL_LANES_HIDDEN, false, false}, AT(post_norm)},
+    [PL_W_GATE] = {{"gate_proj", PL_LANES_FFN, PL_LANES_HIDDEN, true, false}, AT(gate)},
+    [PL_W_UP] = {{"up_proj", PL_LANES_FFN, PL_LANES_HIDDEN, true, false}, AT(up)},
+    [PL_W_DOWN] = {{"down_proj", PL_LANES_HIDDEN, PL_LANES_FFN, true, false}, AT(down)},
+    [PL_W_ROUTER] = {{"router", PL_LANES_EXPERTS, PL_LANES_HIDDEN, false, true}, AT(router)},
+    [PL_W_ROUTER_BIAS] = {{"router_bias", PL_LANES_ONE, PL_LANES_EXPERTS, false, false}, AT(router_bias)},
+    [PL_W_SELECT_BIAS] = {{"select_bias", PL_LANES_ONE, PL_LANES_EXPERTS, false, false}, AT(select_bias)},
+    [PL_W_SHARED_GATE] = {{"shared.gate_proj", PL_LANES_SHARED, PL_LANES_HIDDEN, true, false}, AT(shared.gate)},
+    [PL_W_SHARED_UP] = {{"shared.up_proj", PL_LANES_SHARED, PL_LANES_HIDDEN, true, false}, AT(shared.up)},
+    [PL_W_SHARED_DOWN] = {{"shared.down_proj", PL_LANES_HIDDEN, PL_LANES_SHARED, true, false}, AT(shared.down)},
 #undef AT
 };
 
@@ -165,23 +180,30 @@ const struct pl_tensor *pl_layer_weight(const struct pl_layer_tensors *t, enum p
     return *(const struct pl_tensor *const *)(const void *)((const char *)t + weights[w].at);
 }
 
-bool pl_model_has_weight(const struct pl_model_config *c, enum pl_weight w)
+bool pl_layer_has_weight(const struct pl_model_config *c, uint32_t l, enum pl_weight w)
 {
-    const bool mla = c->mla.kv_rank;
+    const bool sparse = pl_model_sparse(c, l), mla = c->mla.kv_rank;
     switch (w) {
     case PL_W_NONE:
         return false;
     case PL_W_K:
     case PL_W_V:
         return !mla;
-    case PL_W_Q_BIAS:
-    case PL_W_K_BIAS:
-    case PL_W_V_BIAS:
+    case PL_W_GATE: case PL_W_UP: case PL_W_DOWN:
+        return !sparse;
+    case PL_W_ROUTER:
+        return sparse;
+    case PL_W_ROUTER_BIAS:
+        return sparse && c->moe.router_bias;
+    case PL_W_SELECT_BIAS:
+        return sparse && c->moe.select_bias;
+    case PL_W_SHARED_GATE: case PL_W_SHARED_UP: case PL_W_SHARED_DOWN:
+        return sparse && c->moe.shared;
+    case PL_W_Q_BIAS: case PL_W_K_BIAS: case PL_W_V_BIAS:
         return c->qkv_bias;
     case PL_W_O_BIAS:
         return c->o_bias;
-    case PL_W_Q_NORM:
-    case PL_W_K_NORM:
+    case PL_W_Q_NORM: case PL_W_K_NORM:
         return c->qk_norm;
     case PL_W_SINKS:
         return c->sinks;
@@ -199,4 +221,12 @@ bool pl_model_has_weight(const struct pl_model_config *c, enum pl_weight w)
     default:
         return true;
     }
+}
+
+bool pl_model_has_weight(const struct pl_model_config *c, enum pl_weight w)
+{
+    for (uint32_t l = 0; l < c->n_layers; l++)
+        if (pl_layer_has_weight(c, l, w))
+            return true;
+    return false;
 }

@@ -52,6 +52,10 @@ uint32_t pl_lanes_count(const struct pl_model_config *c, const struct pl_plan *p
         return c->hidden;
     case PL_LANES_FFN:
         return c->ffn;
+    case PL_LANES_EXPERTS:
+        return c->moe.experts;
+    case PL_LANES_SHARED:
+        return c->moe.shared * c->moe.ffn;
     case PL_LANES_Q_IN:
         return c->mla.q_rank ? c->mla.q_rank : c->hidden;
     case PL_LANES_Q_RANK:

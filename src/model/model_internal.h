@@ -26,4 +26,7 @@ struct model_want {
 };
 /* tensors.c: all of them, pointing into the fields of ck, whose layers are allocated here. */
 struct model_want *model_wants(struct pl_arena *a, struct pl_checkpoint *ck, size_t *n);
+/* fused.c: a view of *w where the checkpoint keeps all experts in one tensor; *out is NULL where it does not. */
+enum pl_status model_fused(struct pl_arena *a, const struct pl_checkpoint *ck, const struct model_want *w, const struct pl_tensor **out,
+                           struct pl_diag *d);
 #endif

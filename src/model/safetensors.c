@@ -201,7 +201,7 @@ static void mx_to_f32(const struct pl_tensor *t, uint64_t first, size_t n, float
     const size_t cols = (size_t)t->shape[t->rank - 1], bytes = pl_format_row_bytes(f, cols), scales = pl_format_row_scales(f, cols);
     uint32_t code[64];
     while (n) {
-        const size_t row = (size_t)(first / cols), at = (size_t)(first % cols), left = f->block - at % f->block;
+        const size_t row = (size_t)(first / cols * (t->row_step ? t->row_step : 1)), at = (size_t)(first % cols), left = f->block - at % f->block;
         size_t len = n < cols - at ? n : cols - at;
         len = len < left ? len : left;
         pl_unpack(pl_format_bits(f), t->data + row * bytes, at, len, code);
@@ -212,12 +212,8 @@ static void mx_to_f32(const struct pl_tensor *t, uint64_t first, size_t n, float
     }
 }
 
-void pl_tensor_to_f32(const struct pl_tensor *t, uint64_t first, size_t n, float *out)
+static void plain_to_f32(const struct pl_tensor *t, uint64_t first, size_t n, float *out)
 {
-    if (t->dtype == PL_DTYPE_MX) {
-        mx_to_f32(t, first, n, out);
-        return;
-    }
     if (t->dtype == PL_DTYPE_F32) {
         memcpy(out, t->data + 4 * first, 4 * n);
         return;
@@ -232,4 +228,19 @@ void pl_tensor_to_f32(const struct pl_tensor *t, uint64_t first, size_t n, float
             memcpy(out + i, &u, sizeof u);
         }
     }
+}
+
+void pl_tensor_to_f32(const struct pl_tensor *t, uint64_t first, size_t n, float *out)
+{
+    if (t->dtype == PL_DTYPE_MX) {
+        mx_to_f32(t, first, n, out);
+        return;
+    }
+    if (!t->col_step) {
+        plain_to_f32(t, first, n, out);
+        return;
+    }
+    const uint64_t cols = t->shape[t->rank - 1];
+    for (size_t i = 0; i < n; i++)
+        plain_to_f32(t, (first + i) / cols * t->row_step + (first + i) % cols * t->col_step, 1, out + i);
 }

@@ -9,7 +9,8 @@
 #include "plena/mx_hadamard.h"
 
 struct flayer {
-    float *input_norm, *post_norm, *gate, *up, *down;
+    float *input_norm, *post_norm;
+    struct fmlp *mlp;
     struct fattention *attention;
 };
 
@@ -40,9 +41,7 @@ enum pl_status fmodel_new(const struct pl_nn *nn, struct fmodel **out, struct pl
         struct flayer *y = &f->layer[l];
         y->input_norm = f_weights(t->input_norm);
         y->post_norm = f_weights(t->post_norm);
-        y->gate = f_weights(t->gate);
-        y->up = f_weights(t->up);
-        y->down = f_weights(t->down);
+        y->mlp = f_mlp_new(nn, f, t);
         y->attention = f_attention_new(nn, l);
     }
     *out = f;
@@ -51,10 +50,11 @@ enum pl_status fmodel_new(const struct pl_nn *nn, struct fmodel **out, struct pl
 
 static void free_layer(struct flayer *y)
 {
-    float *const w[] = {y->input_norm, y->post_norm, y->gate, y->up, y->down};
+    float *const w[] = {y->input_norm, y->post_norm};
     for (size_t i = 0; i < PL_COUNT(w); i++)
         free(w[i]);
     f_attention_free(y->attention);
+    f_mlp_free(y->mlp);
 }
 
 void fmodel_free(struct fmodel *f)
@@ -119,29 +119,11 @@ void f_edit(const struct pl_nn *nn, uint32_t layer, enum pl_nn_operand what, dou
         nn->hook.edit(nn->hook.ctx, layer, what, x, rows, cols);
 }
 
-/* The unnormalised transform of the inputs of a quantised checkpoint's linear layers. */
-static void rotate(const struct fmodel *f, double *x, size_t n, size_t group)
+void f_rotate(const struct fmodel *f, double *x, size_t n, size_t group)
 {
     pl_hadamard_groups(x, n, group);
     for (size_t i = 0; group && i < n; i++)
         x[i] = f_keep(f, x[i]);
-}
-
-static void mlp(const struct pl_nn *nn, const struct flayer *y, double *h, size_t s, double *out)
-{
-    const struct pl_model_config *c = nn->cfg;
-    const uint32_t l = (uint32_t)(y - nn->f->layer);
-    f_edit(nn, l, PL_NN_IN_GATE_UP, h, s, c->hidden);
-    double *g = nn_alloc(s * c->ffn, sizeof *g), *u = nn_alloc(s * c->ffn, sizeof *u);
-    f_linear(nn->f, h, y->gate, s, c->ffn, c->hidden, g);
-    f_linear(nn->f, h, y->up, s, c->ffn, c->hidden, u);
-    for (size_t i = 0; i < s * c->ffn; i++)
-        g[i] = f_keep(nn->f, g[i] / (1.0 + exp(-g[i])) * u[i]);
-    rotate(nn->f, g, s * c->ffn, c->rotate[PL_SITE_DOWN]);
-    f_edit(nn, l, PL_NN_IN_DOWN, g, s, c->ffn);
-    f_linear(nn->f, g, y->down, s, c->hidden, c->ffn, out);
-    free(g);
-    free(u);
 }
 
 void fmodel_forward(struct pl_nn *nn, const uint32_t *ids, size_t n, bool last_only, float *logits)
@@ -155,20 +137,20 @@ void fmodel_forward(struct pl_nn *nn, const uint32_t *ids, size_t n, bool last_o
     for (uint32_t l = 0; l < c->n_layers; l++) {
         struct flayer *y = &f->layer[l];
         f_rmsnorm(f, x, y->input_norm, n, e, c->rms_eps, h);
-        rotate(f, h, n * e, c->rotate[PL_SITE_QKV]);
+        f_rotate(f, h, n * e, c->rotate[PL_SITE_QKV]);
         f_attention(nn, y->attention, h, n, delta);
         for (size_t i = 0; i < n * e; i++)
             x[i] = f_keep(f, x[i] + delta[i]);
         f_rmsnorm(f, x, y->post_norm, n, e, c->rms_eps, h);
-        rotate(f, h, n * e, c->rotate[PL_SITE_GATE_UP]);
-        mlp(nn, y, h, n, delta);
+        f_rotate(f, h, n * e, c->rotate[PL_SITE_GATE_UP]);
+        f_mlp(y->mlp, h, n, delta);
         for (size_t i = 0; i < n * e; i++)
             x[i] = f_keep(f, x[i] + delta[i]);
     }
     const size_t first = last_only ? n - 1 : 0, rows = n - first;
     double *out = nn_alloc(rows * c->vocab, sizeof *out);
     f_rmsnorm(f, x + first * e, f->final_norm, rows, e, c->rms_eps, h);
-    rotate(f, h, rows * e, c->rotate[PL_SITE_HEAD]);
+    f_rotate(f, h, rows * e, c->rotate[PL_SITE_HEAD]);
     f_edit(nn, c->n_layers, PL_NN_IN_HEAD, h, rows, e);
     f_linear(f, h, f->lm_head, rows, c->vocab, e, out);
     for (size_t i = 0; i < rows * c->vocab; i++)

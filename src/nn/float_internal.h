@@ -21,6 +21,8 @@ double f_keep(const struct fmodel *f, double x);
 void f_linear(const struct fmodel *f, const double *x, const float *w, size_t s, size_t n, size_t k, double *y);
 /* The caller's hook, if there is one. */
 void f_edit(const struct pl_nn *nn, uint32_t layer, enum pl_nn_operand what, double *x, size_t rows, size_t cols);
+/* The unnormalised transform of groups of lanes that inputs of a quantised checkpoint's linear layers go through. */
+void f_rotate(const struct fmodel *f, double *x, size_t n, size_t group);
 /* y[S][E], also in place */
 void f_rmsnorm(const struct fmodel *f, const double *x, const float *gain, size_t s, size_t e, double eps, double *y);
 
@@ -29,4 +31,10 @@ struct fattention;
 struct fattention *f_attention_new(const struct pl_nn *nn, uint32_t layer);
 void f_attention_free(struct fattention *a);
 void f_attention(const struct pl_nn *nn, struct fattention *a, double *h, size_t s, double *out);
+
+/* fmlp.c: the MLP of one layer, or its router and experts */
+struct fmlp;
+struct fmlp *f_mlp_new(const struct pl_nn *nn, const struct fmodel *f, const struct pl_layer_tensors *t);
+void f_mlp_free(struct fmlp *y);
+void f_mlp(const struct fmlp *y, double *h, size_t s, double *out); /* a hook may change h */
 #endif

@@ -18,7 +18,6 @@ void *nn_alloc(size_t n, size_t size)
 enum pl_status pl_nn_new(const struct pl_checkpoint *ck, enum pl_nn_mode mode, const struct pl_plan *plan,
                          uint32_t context, struct pl_nn **out, struct pl_diag *d)
 {
-    PL_TRY(pl_model_runnable(&ck->config, d));
     struct pl_nn *nn = nn_alloc(1, sizeof *nn);
     nn->ck = ck;
     nn->cfg = &ck->config;

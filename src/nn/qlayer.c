@@ -10,13 +10,14 @@ void q_linear(const struct qmodel *q, const float *x, size_t ldx, size_t rows, c
               size_t ldy)
 {
     const size_t step = (size_t)q->p.k_tiles * q->p.mlen, lanes = q_width(q, w->k);
+    const struct pl_mm_spec *spec = q_spec(q, w);
     float *part = w->groups > 1 ? nn_alloc(rows * w->n, sizeof *part) : NULL;
     for (unsigned g = 0; g < w->groups; g++) {
         const size_t k0 = g * step, len = lanes - k0 < step ? lanes - k0 : step;
-        struct pl_panel *left = pl_panel_new(&q->linear, false, rows, len);
+        struct pl_panel *left = pl_panel_new(spec, false, rows, len);
         for (size_t i = 0; i < rows; i++)
-            pl_panel_set_left(&q->linear, left, i, 0, len, x + i * ldx + k0, NULL);
-        pl_mm_product(&q->linear, left, rows, w->panel[g], w->n, g ? part : y, g ? w->n : ldy);
+            pl_panel_set_left(spec, left, i, 0, len, x + i * ldx + k0, NULL);
+        pl_mm_product(spec, left, rows, w->panel[g], w->n, g ? part : y, g ? w->n : ldy);
         pl_panel_free(left);
         for (size_t i = 0; g && i < rows; i++)
             pl_vec_add(q->p.vec, y + i * ldy, part + i * w->n, w->n, y + i * ldy);
@@ -97,20 +98,6 @@ static void rope(const struct qmodel *q, float *x, size_t hs, uint32_t n_heads, 
     }
     free(co);
     free(si);
-    free(t);
-}
-
-static void swiglu(const struct qmodel *q, float *g, const float *u, size_t n)
-{
-    const struct pl_minifloat v = q->p.vec;
-    float *t = nn_alloc(n, sizeof *t);
-    pl_vec_subs(v, g, 0.0f, true, n, t);
-    pl_vec_exp(v, t, n, t);
-    pl_vec_adds(v, t, 1.0f, n, t);
-    pl_vec_reci(v, t, n, t);
-    pl_vec_mul(v, t, g, n, t);
-    pl_vec_mul(v, t, u, n, g);
-    q_rotate(q, PL_SITE_DOWN, g, n);
     free(t);
 }
 
@@ -277,7 +264,12 @@ static void op_glu(const struct qrun *r, const struct pl_graph_op *op)
     const size_t w = r->ld[op->dst];
 #pragma omp parallel for
     for (size_t i = 0; i < r->p->n; i++)
-        swiglu(r->p->q, r->val[op->dst] + i * w, r->val[op->src] + i * w, w);
+        q_glu(r->p->q, r->val[op->dst] + i * w, r->val[op->src] + i * w, w);
+}
+
+static void op_experts(const struct qrun *r, const struct pl_graph_op *op)
+{
+    q_experts(r->p, r->val[op->src], r->val[op->dst]);
 }
 
 static void op_residual(const struct qrun *r, const struct pl_graph_op *op)
@@ -290,7 +282,7 @@ static op_fn *const ops[PL_OP_KINDS] = {
     [PL_OP_NORM] = op_norm,           [PL_OP_LINEAR] = op_linear,       [PL_OP_HEAD_NORM] = op_head_norm, [PL_OP_ROPE] = op_rope,
     [PL_OP_KV_STORE] = op_kv_store,   [PL_OP_ATTENTION] = op_attention, [PL_OP_GLU] = op_glu,
     [PL_OP_RESIDUAL] = op_residual,   [PL_OP_RANK_NORM] = op_rank_norm, [PL_OP_ABSORB] = op_absorb,
-    [PL_OP_EXPAND] = op_expand,
+    [PL_OP_EXPAND] = op_expand,   [PL_OP_EXPERTS] = op_experts,
 };
 
 /* The first linear layer that takes a site's inputs. */

@@ -25,13 +25,19 @@ float *q_vector_weights(const struct qmodel *q, const struct pl_tensor *t, size_
     return p;
 }
 
+const struct pl_mm_spec *q_spec(const struct qmodel *q, const struct qweight *w)
+{
+    return w->plain ? &q->plain : &q->linear;
+}
+
 static void put_row(const struct qmodel *q, struct qweight *w, size_t j, const float *x, uint32_t *code, uint8_t *scale)
 {
     const size_t step = (size_t)q->p.k_tiles * q->p.mlen;
-    pl_quantise(&q->weight, x, NULL, w->k, code, scale);
+    const struct pl_mm_spec *spec = q_spec(q, w);
+    pl_quantise(&spec->right, x, NULL, w->k, code, scale);
     for (unsigned g = 0; g < w->groups; g++) {
         const size_t k0 = g * step, len = w->k - k0 < step ? w->k - k0 : step;
-        pl_panel_set_right(&q->linear, w->panel[g], j, 0, len, code + k0, scale + k0 / q->weight.block);
+        pl_panel_set_right(spec, w->panel[g], j, 0, len, code + k0, scale + k0 / spec->right.block);
     }
 }
 
@@ -45,7 +51,7 @@ static void load_weight(const struct qmodel *q, struct qweight *w, const struct 
     w->groups = (unsigned)((lanes + step - 1) / step);
     w->panel = nn_alloc(w->groups, sizeof *w->panel);
     for (unsigned g = 0; g < w->groups; g++)
-        w->panel[g] = pl_panel_new(&q->linear, true, n, lanes - g * step < step ? lanes - g * step : step);
+        w->panel[g] = pl_panel_new(q_spec(q, w), true, n, lanes - g * step < step ? lanes - g * step : step);
 #pragma omp parallel
     {
         float *in = nn_alloc(src_cols, sizeof *in), *x = nn_alloc(k, sizeof *x);
@@ -66,6 +72,11 @@ static void load_weight(const struct qmodel *q, struct qweight *w, const struct 
         free(code);
         free(scale);
     }
+}
+
+void q_load_weight(const struct qmodel *q, struct qweight *w, const struct pl_tensor *t, size_t n, size_t k)
+{
+    load_weight(q, w, t, NULL, n, NULL, k);
 }
 
 void q_free_weight(struct qweight *w)
@@ -168,9 +179,10 @@ void q_set_weight(const struct qmodel *q, struct qlayer *y, enum pl_weight which
     const uint32_t cols = pl_lanes_count(q->cfg, &q->p, info->cols);
     if (which == PL_W_K_B || which == PL_W_V_B) {
         set_heads(q, y, which, t);
-    } else if (info->linear) {
+    } else if (info->linear || info->plain) {
         int32_t *r = q_places(q, info->rows), *c = q_places(q, info->cols);
         q_free_weight(&y->w[which]);
+        y->w[which].plain = info->plain;
         load_weight(q, &y->w[which], t, r, pl_lanes_count(q->cfg, &q->p, info->rows), c, cols);
         free(r);
         free(c);
@@ -209,6 +221,8 @@ static void load_layers(struct qmodel *q, const struct pl_nn *nn)
             if (t)
                 q_set_weight(q, y, (enum pl_weight)w, t);
         }
+        if (nn->ck->layer[l].router)
+            y->expert = q_experts_new(q, &nn->ck->layer[l]);
         q_layer_start(q, y);
     }
 }
@@ -218,6 +232,9 @@ static enum pl_status make_specs(struct qmodel *q, struct pl_diag *d)
     const struct pl_plan *p = &q->p;
     const unsigned head = p->head_slot < p->mlen ? p->head_slot : p->mlen;
     PL_TRY(pl_mm_spec_init(&q->linear, &q->act, &q->weight, false, p->vec, p->mlen, p->blen, p->guard, p->acc_bits, d));
+    const struct pl_format plain = {.kind = PL_FORMAT_FLOAT, .elem = p->vec, .block = 1};
+    if (q->cfg->moe.experts)
+        PL_TRY(pl_mm_spec_init(&q->plain, &q->act, &plain, false, p->vec, p->mlen, p->blen, p->guard, p->acc_bits, d));
     PL_TRY(pl_mm_spec_init(&q->qk, &q->act, &q->kv, false, p->vec, head, p->blen, p->guard, p->acc_bits, d));
     PL_TRY(pl_mm_spec_init(&q->absorb, &q->act, &q->weight, false, p->vec, q->mla.nope < p->mlen ? (unsigned)q->mla.nope : p->mlen, p->blen,
                            p->guard, p->acc_bits, d));
@@ -288,6 +305,7 @@ void qmodel_free(struct qmodel *q)
     for (uint32_t l = 0; l < q->n_layers; l++) {
         struct qlayer *y = &q->layer[l];
         q_free_weights(q, y);
+        q_experts_free(q, y->expert);
         free_cache(&y->kc, q->tiles * q->cfg->n_kv_heads);
         free_cache(&y->vc, q->tiles * q->cfg->n_kv_heads * q->groups);
     }

@@ -8,7 +8,12 @@
 struct qweight { /* a linear layer: one right panel for each group of K tiles */
     size_t n, k;
     unsigned groups;
+    bool plain; /* kept in the vector format, not in the weight format */
     struct pl_panel **panel;
+};
+struct qexpert {
+    struct qweight gate, up, down;
+    float *gate_bias, *up_bias, *down_bias; /* NULL: none */
 };
 struct qcache { /* K or V of one layer: codes and scales of whole token rows, and the panels of every KV tile */
     uint32_t *code;        /* [context][K*hs] */
@@ -20,6 +25,7 @@ struct qlayer {
     uint32_t window;              /* tokens it sees; 0: all */
     struct qweight w[PL_WEIGHTS]; /* linear layers */
     float *vec[PL_WEIGHTS];       /* gains, biases, the offset of K */
+    struct qexpert *expert;       /* NULL: a dense layer */
     struct qweight *k_b, *v_b;    /* MLA: [H] */
     struct qcache kc, vc;         /* MLA: rows only in kc */
 };
@@ -27,7 +33,7 @@ struct qmodel {
     struct pl_plan p;
     const struct pl_model_config *cfg;
     struct pl_format act, weight, kv; /* resolved */
-    struct pl_mm_spec linear, qk, pv, absorb;
+    struct pl_mm_spec linear, plain, qk, pv, absorb;
     struct pl_mla_slots mla;
     size_t vs; /* lanes of a head's output: hs, or MLA's latent */
     size_t pitch, hs, kv_width, kv_scales; /* lanes of a head; of a K or V row; its scales */
@@ -47,7 +53,10 @@ void q_layer_start(const struct qmodel *q, struct qlayer *y); /* empty caches */
 /* Take a weight, its rows or columns at their heads' lanes, matrices quantised into panels; what was there goes. */
 void q_set_weight(const struct qmodel *q, struct qlayer *y, enum pl_weight which, const struct pl_tensor *t);
 void q_free_weights(const struct qmodel *q, struct qlayer *y);
+/* A matrix [n][k] as the checkpoint has it. */
+void q_load_weight(const struct qmodel *q, struct qweight *w, const struct pl_tensor *t, size_t n, size_t k);
 void q_free_weight(struct qweight *w);
+const struct pl_mm_spec *q_spec(const struct qmodel *q, const struct qweight *w);
 void q_rmsnorm(const struct qmodel *q, const float *x, const float *gain, float *y);
 /* The site's online rotation of n lanes, where it has one. */
 void q_rotate(const struct qmodel *q, enum pl_site site, float *x, size_t n);
@@ -73,6 +82,12 @@ struct qpass {
 };
 void q_attention_half(const struct qpass *p);
 void q_mlp_half(const struct qpass *p);
+
+/* qmlp.c: experts of a layer; g = activation(g) * u, u is scratch; out[n][width] = what the experts give rows h */
+struct qexpert *q_experts_new(const struct qmodel *q, const struct pl_layer_tensors *t);
+void q_experts_free(const struct qmodel *q, struct qexpert *x);
+void q_glu(const struct qmodel *q, float *g, float *u, size_t n);
+void q_experts(const struct qpass *p, const float *h, float *out);
 
 size_t q_width(const struct qmodel *q, size_t cols); /* rounded up to PITCH */
 /* y[rows][ldy] = Linear(x[rows][ldx], w), plan.k_tiles at a time */

@@ -14,7 +14,8 @@ struct pl_nn_stream {
 enum pl_status pl_nn_stream_new(const struct pl_checkpoint *ck, const struct pl_plan *plan, uint32_t context,
                                 struct pl_nn_stream **out, struct pl_diag *d)
 {
-    PL_TRY(pl_model_runnable(&ck->config, d));
+    if (ck->config.moe.experts)
+        return pl_fail(d, PL_EUNSUPPORTED, "model_type %s: calibration of experts is not supported", pl_family_name(ck->config.family));
     struct pl_nn_stream *s = nn_alloc(1, sizeof *s);
     s->nn = (struct pl_nn){.ck = ck, .cfg = &ck->config, .mode = PL_NN_QUANT, .context = context};
     const enum pl_status st = qmodel_start(&s->nn, plan, &s->q, d);

@@ -120,7 +120,7 @@ static void unit_events(struct pl_sim_events *e, const struct geometry *g, enum 
     case PL_V_PS_V: case PL_C_HADAMARD_TRANSFORM:
         e->vector_add_lanes += row * pl_log2(g->vlen);
         break;
-    case PL_V_RED_SUM: case PL_V_RED_MAX: case PL_V_ARGMAX: case PL_V_TOPK:
+    case PL_V_RED_SUM: case PL_V_RED_MAX: case PL_V_ARGMAX: case PL_V_TOPK: case PL_V_ROUTE: case PL_V_PICK:
         e->vector_reduce_lanes += row;
         e->vector_read_bits += bits;
         return;

@@ -149,4 +149,71 @@ static void check_combo(const char *model, const struct combo *c)
     free(want);
     close_setup(&s);
 }
+
+/* Several sequences of different lengths in one decode pass: each has the logits it has alone. */
+static inline void check_batch(const struct combo *c, const char *model, uint32_t batch, uint32_t steps)
+{
+    struct pl_arena a;
+    struct pl_checkpoint *ck;
+    struct pl_arch arch;
+    struct pl_image img;
+    struct pl_host *host;
+    struct pl_nn *nn[8];
+    struct pl_format f[3];
+    uint32_t next[8];
+    struct pl_rng r;
+    pl_rng_init(&r, 17 + batch);
+    pl_arena_init(&a);
+    if (model)
+        OK(pl_checkpoint_open(&a, model, &ck, &d));
+    else if (c->synthetic)
+        OK(pl_checkpoint_synthetic(&a, c->random, 5, &ck, &d));
+    else
+        ck = random_checkpoint(&a, c->random, 3);
+    const uint32_t vocab = ck->config.vocab;
+    OK(pl_arch_load(c->machine, &arch, &d));
+    if (c->set)
+        OK(pl_arch_set(&arch, c->set, &d));
+    OK(pl_format_parse(c->weight, &f[0], &d));
+    OK(pl_format_parse(c->act, &f[1], &d));
+    OK(pl_format_parse(c->kv, &f[2], &d));
+    const struct pl_comp_options opt = {.weight = &f[0], .act = &f[1], .kv = &f[2], .context = c->prompt + steps, .chunk = c->chunk,
+                                        .batch = batch};
+    OK(pl_comp_model(&a, ck, &arch, &opt, &img, &d));
+    OK(pl_isa_check(img.code, img.n_code, &d));
+    OK(pl_host_new(&arch, &img, &(struct pl_sim_options){.functional = true, .timing = true}, &host, &d));
+    assert_int_equal(pl_host_batch(host), batch);
+    float *got = malloc(sizeof(float) * vocab * batch), *want = malloc(sizeof(float) * vocab);
+    for (uint32_t s = 0; s < batch; s++) { /* lengths from 1 to prompt */
+        uint32_t ids[128], n = s ? 1 + (s * 37 + 11) % c->prompt : c->prompt;
+        for (uint32_t i = 0; i < n; i++)
+            ids[i] = (uint32_t)pl_rng_below(&r, vocab);
+        OK(pl_nn_new(ck, PL_NN_QUANT, &img.plan, c->prompt + steps, &nn[s], &d));
+        OK(pl_host_forward_of(host, s, ids, n, false, got, &next[s], &d));
+        OK(pl_nn_forward(nn[s], ids, n, true, want, &d));
+        same_bits(c, "prefill of a batch", s, got, want, 1, vocab);
+    }
+    bool rest[8] = {false};
+    for (uint32_t k = 0; k < steps; k++) {
+        const uint32_t ids[8] = {next[0], next[1 % batch], next[2 % batch], next[3 % batch], next[4 % batch]};
+        rest[batch - 1] = batch > 1 && k + 1 == steps; /* one has ended */
+        OK(pl_host_decode(host, ids, rest, got, next, &d));
+        for (uint32_t s = 0; s < batch; s++) {
+            if (rest[s])
+                continue;
+            OK(pl_nn_forward(nn[s], &ids[s], 1, true, want, &d));
+            same_bits(c, "decode of a batch", s, got + (size_t)s * vocab, want, 1, vocab);
+            assert_int_equal(next[s], pl_nn_argmax(want, vocab));
+        }
+    }
+    every_cycle_is_accounted_for(pl_sim_stats(pl_host_sim(host)), &arch);
+    print_message("%-13s %u sequences: logits equal\n", c->machine, batch);
+    for (uint32_t s = 0; s < batch; s++)
+        pl_nn_free(nn[s]);
+    free(got);
+    free(want);
+    pl_host_free(host);
+    pl_checkpoint_close(ck);
+    pl_arena_fini(&a);
+}
 #endif

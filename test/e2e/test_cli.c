@@ -176,6 +176,53 @@ TEST(test_run_text)
     contains(r.out, "would run 3 prompt tokens and up to 64 more");
 }
 
+static void put_bytes(const char *name, const void *p, size_t n)
+{
+    char path[64];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    OK(pl_file_write(path, p, n, &d));
+}
+
+static void put(const char *name, const char *text)
+{
+    put_bytes(name, text, strlen(text));
+}
+
+/* Together each prompt goes on as it does alone. */
+TEST(test_several_prompts)
+{
+    (void)state;
+    char alone[64];
+    DONE("run --prompt 'User: Hi' --max-tokens 9 --no-stop --json");
+    json_t *o = json_out(r.out);
+    snprintf(alone, sizeof alone, "%s", TEXT_AT(o, "text"));
+    json_decref(o);
+    put("prompts.txt", "User: Hi\nTool");
+    DONE("run --prompt 'User: What is 2' --prompts @/prompts.txt --max-tokens 9 --no-stop --check --json");
+    o = json_out(r.out);
+    assert_string_equal(TEXT_AT(o, "schema"), "plena.run-batch/1");
+    const json_t *list = at(o, "sequences");
+    assert_int_equal(json_array_size(list), 3);
+    assert_string_equal(TEXT_AT(json_array_get(list, 1), "text"), alone);
+    assert_int_equal(INT_AT(json_array_get(list, 2), "prompt_tokens"), 4);
+    assert_int_equal(INT_AT(o, "decode_passes"), 8);
+    assert_int_equal(INT_AT(o, "check.logits"), 3 * 9 * 128);
+    check_stats(at(o, "stats"));
+    json_decref(o);
+    DONE("run --prompt a --prompt bcd --max-tokens 3 --no-stop");
+    contains(r.out, "\n[1] bcd");
+    DONE("run --prompt a --prompt b --dry-run");
+    contains(r.out, "would run 2 sequences");
+    put("none.txt", "");
+    FAILS(2, "has no prompt", "run --prompts @/none.txt");
+    DONE("compile --batch 3 --context 64 --dry-run --map");
+    contains(r.out, "3 sequences of 64 tokens, 128 rows of cache each");
+    contains(r.out, "Matrix SRAM of decode, 256 tiles");
+    contains(r.out, "the first loaded by the layer before");
+    FAILS(4, "for the KV cache of 9 sequences of 512 tokens", "compile --batch 9 --context 512 --dry-run --set hbm_bytes=2097152");
+    FAILS(4, "cannot hold 900 rows of this model", "compile --batch 900 --dry-run");
+}
+
 TEST(test_reference_story)
 {
     (void)state;
@@ -420,18 +467,6 @@ TEST(test_usage_errors)
     FAILS(2, "expected name=value", "run --set mlen");
 }
 
-static void put_bytes(const char *name, const void *p, size_t n)
-{
-    char path[64];
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    OK(pl_file_write(path, p, n, &d));
-}
-
-static void put(const char *name, const char *text)
-{
-    put_bytes(name, text, strlen(text));
-}
-
 TEST(test_bad_input)
 {
     (void)state;
@@ -540,7 +575,7 @@ TEST(test_bench)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_run_json), cmocka_unit_test(test_run_text), cmocka_unit_test(test_reference_story),
+        cmocka_unit_test(test_run_json), cmocka_unit_test(test_run_text), cmocka_unit_test(test_several_prompts), cmocka_unit_test(test_reference_story),
         cmocka_unit_test(test_check_sees_one_bit), cmocka_unit_test(test_every_shipped_machine), cmocka_unit_test(test_eval),
         cmocka_unit_test(test_image_round_trip), cmocka_unit_test(test_sim_files), cmocka_unit_test(test_info),
         cmocka_unit_test(test_help), cmocka_unit_test(test_usage_errors), cmocka_unit_test(test_bad_input),

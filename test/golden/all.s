@@ -63,6 +63,8 @@
         V_MIN_VF gp1, gp2, f3, 1
         V_TOPK gp1, gp2, gp3, 1
         C_FENCE
+        V_ROUTE gp1, gp2, gp3
+        V_PICK gp1, gp2, gp3, gp4
         V_LIM_V gp1, gp2, gp3
         V_LIM_V gp1, gp2, gp3, 1
         V_SWAP_V gp1, gp2, gp3

@@ -89,6 +89,23 @@ static void vector_statement(struct gen *g)
     }
 }
 
+/* The best of a row's first lanes, into words that nothing else uses. */
+static void route_statement(struct gen *g)
+{
+    const uint32_t group = 1 + below(g, 4), groups = 1 + below(g, g->arch->vlen / group), top = 1 + below(g, groups);
+    const uint32_t most = group * top < 8 ? group * top : 8, k = 1 + below(g, most), set[5] = {group * groups, k, groups, top, 1 + below(g, group)};
+    const uint8_t from = row(g);
+    for (unsigned i = 0; i < 5; i++) {
+        li(g, 12, set[i]);
+        PUT(g, S_ST_INT, .rd = 12, .imm = 70 + i);
+    }
+    li(g, 12, 80);
+    li(g, 13, 70);
+    li(g, 14, k);
+    PUT(g, V_ROUTE, .rd = 12, .rs1 = from, .rs2 = 13);
+    PUT(g, V_PICK, .rd = 12, .rs1 = from, .rs2 = 12, .rs3 = 14);
+}
+
 static void matrix_statement(struct gen *g)
 {
     const bool transposed = below(g, 2), single = below(g, 4) == 0;
@@ -193,7 +210,10 @@ static void statements(struct gen *g, uint32_t n)
             matrix_statement(g);
             break;
         case 6: case 7:
-            scalar_statement(g);
+            if (below(g, 12) == 0)
+                route_statement(g);
+            else
+                scalar_statement(g);
             break;
         case 8:
             if (below(g, 3) == 0)

@@ -173,7 +173,7 @@ static const struct {
     {PL_EUNSUPPORTED, "rope_parameters", "{\"rope_theta\": 5e5}",
      "rope_parameters is not supported"},
     {PL_EUNSUPPORTED, "quantization_config", "{\"bits\": 4}",
-     "quantization_config is not supported"},
+     "quantization_config is not supported, but for quant_method \"mxfp4\" of gpt_oss"},
     {PL_EUNSUPPORTED, "partial_rotary_factor", "0.5", "partial_rotary_factor 0.5 is not supported"},
     {PL_EPARSE, "rope_scaling", "8", "rope_scaling: expected an object, found an integer"},
     {PL_EUNSUPPORTED, "rope_scaling", "{\"rope_type\": \"longrope\", \"factor\": 2}",

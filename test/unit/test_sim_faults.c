@@ -5,6 +5,8 @@
 /* On machine tiny: MLEN = VLEN = 16, BLEN 4, HLEN 8; 1024 tiles of 256, 65536 rows, 4096 FP and 1024 INT words; at most
  * 2 nested loops and 50 instructions. */
 #define TILE0 "H_LOAD_M gp0, gp0, gp0, gp0\n"
+#define SET(word, value) "li gp1, " #value "\n S_ST_INT gp1, gp0, " #word "\n "
+#define ROUTE(n, k, groups, top, each) SET(0, n) SET(1, k) SET(2, groups) SET(3, top) SET(4, each)
 static const struct fault {
     const char *text, *rule;
     unsigned back; /* the guilty word, counted from the end: C_HALT is 1; 0: the one before it */
@@ -28,6 +30,21 @@ static const struct fault {
     {"li gp1, 1048560\n V_TOPK gp0, gp1, gp0, 0", "source row 65536", 0},
     {"li gp1, 1021\n V_TOPK gp0, gp0, gp1, 0", "results lie outside INT or FP SRAM", 0},
     {"li gp1, 4089\n V_TOPK gp1, gp0, gp0, 1", "results lie outside INT or FP SRAM", 0},
+    {"li gp1, 1020\n V_ROUTE gp0, gp0, gp1", "INT SRAM words 1020 + 5 of 1024", 0},
+    {ROUTE(4097, 2, 1, 1, 1) "V_ROUTE gp0, gp0, gp0", "2 of 4097 values, 1 of 1 groups by 1 of each: expected 1 to 4096 values", 0},
+    {ROUTE(12, 2, 5, 1, 1) "V_ROUTE gp0, gp0, gp0", "groups must divide the values", 0},
+    {ROUTE(12, 2, 4, 5, 1) "V_ROUTE gp0, gp0, gp0", "expected 1 group or more to search, at most all", 0},
+    {ROUTE(12, 2, 4, 2, 4) "V_ROUTE gp0, gp0, gp0", "expected a group's score of 1 value or more", 0},
+    {ROUTE(12, 7, 4, 2, 1) "V_ROUTE gp0, gp0, gp0", "expected 1 to 64 chosen, no more than the searched groups hold", 0},
+    {ROUTE(12, 2, 1, 1, 1) "li gp1, 1023\n V_ROUTE gp1, gp0, gp0", "INT SRAM words 1023 + 2 of 1024", 0},
+    {ROUTE(12, 2, 1, 1, 1) "li gp1, 8\n V_ROUTE gp0, gp1, gp0", "source address 8", 0},
+    {ROUTE(17, 2, 1, 1, 1) "li gp1, 1048560\n V_ROUTE gp0, gp1, gp0", "source row 65536", 0},
+    {"V_PICK gp0, gp0, gp0, gp0", "0 elements: expected 1 to 64", 0},
+    {"li gp1, 65\n V_PICK gp0, gp0, gp0, gp1", "65 elements", 0},
+    {"li gp1, 1023\n li gp2, 2\n V_PICK gp0, gp0, gp1, gp2", "INT SRAM words 1023 + 2 of 1024", 0},
+    {"li gp1, 4095\n li gp2, 2\n V_PICK gp1, gp0, gp0, gp2", "FP SRAM words 4095 + 2 of 4096", 0},
+    {"li gp2, 2\n V_PICK gp0, gp2, gp0, gp2", "source address 2", 0},
+    {SET(0, 5) SET(1, 1048576) "li gp2, 2\n V_PICK gp0, gp0, gp0, gp2", "source row 65536", 0},
     /* scalar memories; addresses do not wrap */
     {"S_LD_INT gp1, gp0, 1024", "INT SRAM word 1024 of 1024", 0},
     {"li gp1, 0xFFFFFFFF\n S_ST_INT gp1, gp1, 1", "INT SRAM word 4294967296 of 1024", 0},

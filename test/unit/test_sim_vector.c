@@ -340,6 +340,101 @@ TEST(test_topk)
         }
 }
 
+/* An element is chosen when fewer than k of the open groups are better, a group is open when fewer than `top` are. */
+static void slow_route(const struct pl_route *p, const float *v, uint32_t *index)
+{
+    const uint32_t size = p->n / p->groups;
+    double score[64] = {0};
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < p->n; i++) { /* sums of two values of 11 bits are exact here */
+        uint32_t better = 0;
+        for (uint32_t j = i / size * size; j < (i / size + 1) * size; j++)
+            better += v[j] > v[i] || (v[j] == v[i] && j < i);
+        score[i / size] += better < p->group_top ? (double)v[i] : 0;
+    }
+    for (uint32_t i = 0; i < p->n; i++) {
+        uint32_t better = 0, groups[64];
+        for (uint32_t g = 0; g < p->groups; g++) {
+            groups[g] = 0;
+            for (uint32_t o = 0; o < p->groups; o++)
+                groups[g] += score[o] > score[g] || (score[o] == score[g] && o < g);
+        }
+        for (uint32_t j = 0; j < p->n; j++)
+            better += groups[j / size] < p->top_groups && (v[j] > v[i] || (v[j] == v[i] && j < i));
+        if (better < p->k && groups[i / size] < p->top_groups)
+            index[n++] = i;
+    }
+    assert_int_equal(n, p->k);
+}
+
+TEST(test_route_and_pick)
+{
+    (void)state;
+    static const struct pl_route shape[] = {{8, 2, 1, 1, 1}, {32, 4, 1, 1, 1}, {128, 8, 1, 1, 1}, {60, 6, 1, 1, 1}, {64, 6, 8, 3, 1}, {160, 6, 8, 4, 2}, {5, 5, 5, 5, 1}};
+    for (size_t m = 0; m < PL_COUNT(machines); m++)
+        for (size_t s = 0; s < PL_COUNT(shape); s++) {
+            struct rig r;
+            float v[160], got;
+            uint32_t index[8];
+            enum pl_sim_stop stop;
+            const struct pl_route *p = &shape[s];
+            const uint32_t set[5] = {p->n, p->k, p->groups, p->top_groups, p->group_top};
+            rig_open(&r, machines[m], "mxint8:16");
+            say(&r, "li gp1, %u", 2 * r.vlen);
+            for (unsigned i = 0; i < 5; i++)
+                say(&r, "li gp2, %u\n S_ST_INT gp2, gp0, %u", set[i], 20 + i);
+            say(&r, "li gp2, 40\n li gp3, 20\n V_ROUTE gp2, gp1, gp3");
+            say(&r, "li gp3, 50\n li gp4, %u\n V_PICK gp3, gp1, gp2, gp4", p->k);
+            for (uint32_t j = 0; j < p->k; j++) {
+                say(&r, "S_LD_FP f1, gp0, %u", 50 + j);
+                say(&r, "C_BREAK");
+            }
+            start(&r);
+            random_row(&r, v, p->n, false);
+            v[p->n - 1] = v[1] = 3; /* ties, of values and of groups */
+            v[0] = -INFINITY;
+            v[2] = -0.0f;
+            v[3] = 0;
+            poke(&r, 2 * r.vlen, v, p->n);
+            slow_route(p, v, index);
+            for (uint32_t j = 0; j < p->k; j++) {
+                OK(pl_sim_run(r.sim, j ? UINT32_MAX : 0, &stop, &d));
+                assert_int_equal(word(&r, 40 + j), index[j]);
+                got = pl_sim_fp(r.sim, 1);
+                same_floats(&r, "V_PICK", &got, &v[index[j]], 1);
+            }
+            assert_int_equal(word(&r, 40 + p->k), r.intmem[40 + p->k]);
+            rig_close(&r);
+        }
+    proven[PL_V_ROUTE] = proven[PL_V_PICK] = true;
+}
+
+/* Without values the chosen follow from the destination; NaN ranks last. */
+TEST(test_route_without_values)
+{
+    (void)state;
+    static const struct pl_route p = {4, 2, 1, 1, 1};
+    static const float v[4] = {NAN, -INFINITY, 1, NAN};
+    uint32_t index[2];
+    pl_route_choose(&p, v, index);
+    assert_int_equal(index[0], 0); /* NaN and -Inf are equal: the lowest index */
+    assert_int_equal(index[1], 2);
+    struct rig r;
+    enum pl_sim_stop stop;
+    rig_open(&r, "tiny", "mxint8:16");
+    static const unsigned set[5] = {12, 3, 1, 1, 1}, chosen[3] = {0, 1, 11}; /* 35 % 12 = 11, 0, 1 */
+    for (unsigned i = 0; i < 5; i++)
+        say(&r, "li gp2, %u\n S_ST_INT gp2, gp0, %u", set[i], i);
+    say(&r, "li gp2, 35\n V_ROUTE gp2, gp0, gp0");
+    r.opt.functional = false;
+    r.opt.timing = true;
+    start(&r);
+    OK(pl_sim_run(r.sim, 0, &stop, &d));
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(word(&r, 35 + i), chosen[i]);
+    rig_close(&r);
+}
+
 TEST(test_every_instruction_was_looked_at)
 {
     (void)state;
@@ -352,7 +447,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lanes), cmocka_unit_test(test_reductions), cmocka_unit_test(test_argmax),
         cmocka_unit_test(test_lane_movement), cmocka_unit_test(test_prefix_sums), cmocka_unit_test(test_hadamard),
-        cmocka_unit_test(test_topk), cmocka_unit_test(test_every_instruction_was_looked_at),
+        cmocka_unit_test(test_topk), cmocka_unit_test(test_route_and_pick), cmocka_unit_test(test_route_without_values), cmocka_unit_test(test_every_instruction_was_looked_at),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
