@@ -70,7 +70,7 @@ static enum pl_status prove(struct compile *c, const struct pl_image *img)
         pl_verify_text(&r.error[i], &c->text);
         pl_buf_printf(&c->text, "\n");
     }
-    pl_buf_printf(&c->text, "# verify: %zu errors, %zu of %zu words reached, %llu runs\n", r.n_error, r.reached, r.words, (unsigned long long)r.runs);
+    pl_buf_printf(&c->text, "# verify: %zu errors, %zu not proved, %zu of %zu words reached, %llu runs\n", r.n_error - r.n_unproved, r.n_unproved, r.reached, r.words, (unsigned long long)r.runs);
     return PL_OK;
 }
 

@@ -16,6 +16,7 @@ static void print_json(const struct job *j, const char *path, const struct pl_ve
         json_object_set_new(e, "operator", json_string(r->error[i].op));
         json_object_set_new(e, "instruction", json_string(r->error[i].insn));
         json_object_set_new(e, "reason", cli_text_json(r->error[i].reason, strlen(r->error[i].reason)));
+        json_object_set_new(e, "unproved", json_boolean(r->error[i].unproved));
         json_array_append_new(list, e);
     }
     json_object_set_new(o, "program", json_string(path));
@@ -40,7 +41,8 @@ static void print_text(const char *path, const struct pl_verify_report *r)
     if (r->n_error)
         fputs(b.data, stdout);
     pl_buf_fini(&b);
-    printf("%s: %zu errors; %s words, all but %zu reached; %llu runs of %s steps, %s passes of loops proved\n", path, r->n_error,
+    printf("%s: %zu errors%s; %s words, all but %zu reached; %llu runs of %s steps, %s passes of loops proved\n", path, r->n_error - r->n_unproved,
+           r->n_unproved ? " and what is not proved" : "",
            pl_group_digits(r->words, b1), r->words - r->reached, (unsigned long long)r->runs, pl_group_digits(r->steps, b2),
            pl_group_digits(r->skipped, b3));
 }
@@ -73,7 +75,7 @@ static enum pl_status verify(struct job *j, const char *path, bool *failed)
     if (s == PL_OK)
         s = pl_verify(&j->arena, &j->arch, img, NULL, 0, &r, &j->d);
     if (s == PL_OK) {
-        *failed = r.n_error != 0;
+        *failed = r.n_error > r.n_unproved;
         if (j->json)
             print_json(j, path, &r);
         else

@@ -72,7 +72,7 @@ static void tile_set(struct ver *v, uint64_t k, const struct pl_format *f, bool 
 {
     struct tile *t = &v->tile[k];
     if (t->loaded && !t->read && !t->empty)
-        ver_fail(v, "overwrites Matrix SRAM tile %llu, loaded at pc %u and not read since", (unsigned long long)k, t->pc);
+        ver_doubt(v, "overwrites Matrix SRAM tile %llu, loaded at pc %u and not read since", (unsigned long long)k, t->pc);
     *t = (struct tile){.loaded = true, .empty = empty, .pc = v->pc, .format = *f};
 }
 

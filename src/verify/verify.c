@@ -8,7 +8,7 @@
 
 enum { MOST_STEPS = 1 << 25, MOST_WORDS = 4096 };
 
-static void put_error(struct ver *v, uint32_t pc, const char *reason)
+static void put_error(struct ver *v, uint32_t pc, bool unproved, const char *reason)
 {
     char text[128] = "?";
     if (pc < v->img->n_code) {
@@ -21,7 +21,8 @@ static void put_error(struct ver *v, uint32_t pc, const char *reason)
         return;
     const bool named = pc < v->img->n_code && v->op_of[pc] < v->img->n_op;
     v->error[v->n_error++] = (struct pl_verify_error){pc, pl_arena_strdup(v->a, text), named ? v->img->op[v->op_of[pc]].name : "",
-                                                      pl_arena_strdup(v->a, reason)};
+                                                      pl_arena_strdup(v->a, reason), unproved};
+    v->n_unproved += unproved;
 }
 
 void ver_fail(struct ver *v, const char *fmt, ...)
@@ -31,7 +32,17 @@ void ver_fail(struct ver *v, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(reason, sizeof reason, fmt, ap);
     va_end(ap);
-    put_error(v, v->pc, reason);
+    put_error(v, v->pc, false, reason);
+}
+
+void ver_doubt(struct ver *v, const char *fmt, ...)
+{
+    char reason[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(reason, sizeof reason, fmt, ap);
+    va_end(ap);
+    put_error(v, v->pc, true, reason);
 }
 
 /* Instructions, operators, ends of loops. False: the program breaks a static rule, and the rest has no meaning. */
@@ -49,7 +60,7 @@ static bool decode(struct ver *v)
             v->code[pc] = (struct pl_insn){.op = PL_C_HALT};
             char text[64];
             snprintf(text, sizeof text, "word 0x%08X is no instruction", img->code[pc]);
-            put_error(v, pc, text);
+            put_error(v, pc, false, text);
             return false;
         }
     }
@@ -58,7 +69,7 @@ static bool decode(struct ver *v)
         if (sscanf(d.text, "pc %u", &pc) != 1)
             pc = 0;
         const char *reason = strrchr(d.text, ':');
-        put_error(v, pc, reason ? reason + 2 : d.text);
+        put_error(v, pc, false, reason ? reason + 2 : d.text);
         return false;
     }
     for (uint32_t pc = 0; pc < img->n_code; pc++) {
@@ -298,6 +309,7 @@ enum pl_status pl_verify(struct pl_arena *a, const struct pl_arch *arch, const s
     memcpy(e, v->error, v->n_error * sizeof *e);
     out->error = e;
     out->n_error = v->n_error;
+    out->n_unproved = v->n_unproved;
     out->steps = v->steps;
     out->skipped = v->skipped;
     for (size_t pc = 0; pc < img->n_code; pc++)
@@ -307,7 +319,8 @@ enum pl_status pl_verify(struct pl_arena *a, const struct pl_arch *arch, const s
 
 void pl_verify_text(const struct pl_verify_error *e, struct pl_buf *out)
 {
-    pl_buf_printf(out, "pc %u%s%s%s: %s: %s", e->pc, e->op[0] ? " (" : "", e->op, e->op[0] ? ")" : "", e->insn, e->reason);
+    pl_buf_printf(out, "pc %u%s%s%s: %s: %s%s", e->pc, e->op[0] ? " (" : "", e->op, e->op[0] ? ")" : "", e->insn,
+                  e->unproved ? "not proved: " : "", e->reason);
 }
 
 enum pl_status pl_verify_image(const struct pl_arch *arch, const struct pl_image *img, struct pl_diag *d)
@@ -316,10 +329,13 @@ enum pl_status pl_verify_image(const struct pl_arch *arch, const struct pl_image
     struct pl_verify_report r;
     pl_arena_init(&a);
     enum pl_status s = pl_verify(&a, arch, img, NULL, 0, &r, d);
-    if (s == PL_OK && r.n_error) {
+    if (s == PL_OK && r.n_error > r.n_unproved) {
         struct pl_buf b;
+        size_t i = 0;
+        while (r.error[i].unproved)
+            i++;
         pl_buf_init(&b);
-        pl_verify_text(&r.error[0], &b);
+        pl_verify_text(&r.error[i], &b);
         s = pl_fail(d, PL_EFAULT, "%s", b.data);
         pl_buf_fini(&b);
     }

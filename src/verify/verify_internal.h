@@ -102,13 +102,15 @@ struct ver {
     uint32_t pc;
     uint64_t steps, skipped, budget;
     struct pl_verify_error error[PL_VERIFY_MOST_ERRORS];
-    size_t n_error;
+    size_t n_error, n_unproved;
 };
 
 enum flow { FLOW_ON, FLOW_EXIT, FLOW_HALT, FLOW_STOP }; /* next, left the innermost loop, ended, cannot go on */
 
 /* The instruction at v->pc breaks a rule; the first at each pc counts. */
 void ver_fail(struct ver *v, const char *fmt, ...) PL_PRINTF(2, 3);
+/* It may break one. */
+void ver_doubt(struct ver *v, const char *fmt, ...) PL_PRINTF(2, 3);
 
 /* insn.c: one instruction that is no loop. */
 void ver_insn(struct ver *v, const struct pl_insn *in);

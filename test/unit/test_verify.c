@@ -122,6 +122,24 @@ TEST(every_error_names_its_place)
     REFUSED(PL_EFAULT, "pc 1 (mlp.norm): S_ADDI_INT gp1, gp2, 3: gp2 is read before it is written", pl_verify_image(&small, &img, &d));
 }
 
+/* Nothing is wrong for certain with a load that nothing reads: it is reported, and the program passes. */
+TEST(a_lost_load_is_not_proved)
+{
+    (void)state;
+    struct pl_image img;
+    struct pl_verify_report r;
+    struct pl_buf b;
+    image_of("li gp1, 4096\n" LOAD LOAD "M_TMM 0, gp0, gp1\nM_MM_WO gp0, gp0, 0\n", &img);
+    OK(pl_verify(&arena, &small, &img, NULL, 0, &r, &d));
+    assert_int_equal(r.n_error, 1);
+    assert_int_equal(r.n_unproved, 1);
+    pl_buf_init(&b);
+    pl_verify_text(&r.error[0], &b);
+    assert_non_null(strstr(b.data, ": not proved: overwrites Matrix SRAM tile 1, loaded at pc 1 and not read since"));
+    pl_buf_fini(&b);
+    OK(pl_verify_image(&small, &img, &d));
+}
+
 /* What a word may hold is asked for: rows of a tensor that a parameter selects. */
 TEST(parameters_are_ranges)
 {
@@ -302,7 +320,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_programs_are_refused),        cmocka_unit_test(every_error_names_its_place),
-        cmocka_unit_test(parameters_are_ranges),           cmocka_unit_test(compiled_programs_are_proved),
+        cmocka_unit_test(a_lost_load_is_not_proved), cmocka_unit_test(parameters_are_ranges),           cmocka_unit_test(compiled_programs_are_proved),
         cmocka_unit_test(models_of_full_size_are_proved),  cmocka_unit_test(what_the_simulator_stops_at_was_seen),
     };
     pl_arena_init(&arena);
