@@ -16,6 +16,7 @@ const struct bench benches[] = {
     {"perf", "design points a second in closed form: prefill and decode of LLaMA-3.3-70B, 90k + 8k tokens", bench_perf},
     {"fidelity", "cycles in closed form beside the timing plane, per operator and total, 44 cases; half a minute", bench_fidelity},
     {"roofline", "shards of LLaMA-3.1-8B and 3.3-70B on machine paper: cycles of operators and passes against what bounds them", bench_roofline},
+    {"codegen", "instructions of linear layers, FFN, attention and a layer beside the authors' generators", bench_codegen},
     {"asm", "assembler and disassembler, lines a second", bench_asm},
 };
 const size_t bench_count = PL_COUNT(benches);

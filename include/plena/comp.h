@@ -11,6 +11,9 @@
 #include "plena/model.h"
 #include "plena/obj.h"
 
+/* The passes of the compiler, in their order (doc/compiler.md). */
+enum pl_comp_pass { PL_PASS_PLAN, PL_PASS_LAYOUT, PL_PASS_HBM, PL_PASS_CHAIN, PL_PASS_EMIT, PL_PASS_COUNT };
+const char *pl_comp_pass_name(enum pl_comp_pass p); /* "plan", ... */
 struct pl_comp_options {
     const struct pl_format *weight, *act, *kv; /* NULL: the machine's */
     uint32_t context;                          /* most tokens of a sequence; 0: the model's, at most 4096 */
@@ -20,6 +23,8 @@ struct pl_comp_options {
     struct pl_buf *map;                        /* gets the memory map as text; may be NULL */
     bool no_weights;                           /* leave HBM empty: for timing-only runs and code inspection; the checkpoint
                                                   needs no tensors then */
+    struct pl_buf *dump;                       /* text of what the pass `dump_after` has made; NULL: none */
+    enum pl_comp_pass dump_after;
 };
 /* Compile. Everything in the image lives in `a`.
  *   params     "pos" first position, "tiles" KV tiles of the pass minus 1, "last" row of the last valid token, "blocks" of BLEN

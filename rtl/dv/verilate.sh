@@ -3,7 +3,19 @@
 # C interface: LIB is a static library (link it with -lstdc++), HEADER declares NAME_new, NAME_free, NAME_eval and one typed
 # pointer NAME_PORT(m) for each port, wide ports as words of 32 bits. Verilator writes C++ only; the file made here is the only
 # other C++ there is, and neither is kept.
+# verilate.sh --runtime LIB - the library that all models need behind theirs.
 set -eu
+include=$(verilator --getenv VERILATOR_ROOT)/include
+cxx() { ${CXX:-c++} -I"$include" -I"$include/vltstd" -DVM_COVERAGE=0 -DVM_SC=0 -DVM_TRACE=0 "$@"; }
+if [ "$1" = --runtime ]; then
+    lib=$(realpath -m "$2") dir=$(realpath -m "$2").d
+    mkdir -p "$dir"
+    for f in verilated verilated_threads; do cxx -O2 -c "$include/$f.cpp" -o "$dir/$f.o"; done
+    rm -f "$lib"
+    ar rcs "$lib" "$dir"/*.o
+    rm -rf "$dir"
+    exit
+fi
 lib=$(realpath -m "$1") header=$(realpath -m "$2") name=$3 top=$4 params=$5
 shift 5
 dir=$lib.d
@@ -12,7 +24,7 @@ mkdir -p "$dir"
 set -- $(for p in $params; do printf -- '-G%s ' "$p"; done) "$@"
 # UNUSEDSIGNAL: parameterised blocks leave bits of chains and edges unused.
 verilator --cc -O3 --x-assign fast --x-initial fast -Wall -Wno-UNUSEDSIGNAL ${VERILATE:-} --top-module "$top" --prefix "V$name" --Mdir "$dir" "$@"
-make -s -C "$dir" -f "V$name.mk" OPT_FAST=${VERILATE_OPT:--O2} "V${name}__ALL.a" verilated.o verilated_threads.o >/dev/null
+make -s -C "$dir" -f "V$name.mk" OPT_FAST=${VERILATE_OPT:--O2} "V${name}__ALL.a" >/dev/null
 
 ports() { # type, name, expression of each port
     grep -oE 'VL_(IN|OUT)(8|16|64|W)?\(&[A-Za-z0-9_]+,[0-9,]+\)' "$dir/V$name.h" |
@@ -53,7 +65,6 @@ ports() { # type, name, expression of each port
         echo "$type *${name}_$port(struct $name *m) { return reinterpret_cast<$type *>($expression); }"
     done
 } >"$dir/shim.cpp"
-include=$(sed -n 's/^VERILATOR_ROOT = //p' "$dir/V$name.mk")/include
-${CXX:-c++} -O2 -I"$dir" -I"$include" -I"$include/vltstd" -DVM_COVERAGE=0 -c "$dir/shim.cpp" -o "$dir/shim.o"
+cxx -O2 -I"$dir" -c "$dir/shim.cpp" -o "$dir/shim.o"
 (cd "$dir" && ar x "V${name}__ALL.a" && rm -f "$lib" && ar rcs "$lib" ./*.o)
 rm -rf "$dir"

@@ -37,8 +37,10 @@ module mx_quantise #(
     logic signed [Xw-1:0] top;
     logic                 any;
     for (genvar l = 0; l < N; l++) begin : gen_exp
+        logic signed [Xw-1:0] add; // Yosys 0.23 does not extend the sign of a part in a size cast
+        assign add             = {{(Xw-Aw){add_i[l*Aw+Aw-1]}}, add_i[l*Aw +: Aw]};
         assign live[l]         = x_i[l*W+Man +: Exp] != '0;
-        assign ex[l*Xw +: Xw]  = Xw'(x_i[l*W+Man +: Exp]) - Xw'(Bias) + Xw'($signed(add_i[l*Aw +: Aw]));
+        assign ex[l*Xw +: Xw]  = Xw'(x_i[l*W+Man +: Exp]) - Xw'(Bias) + add;
     end
     always_comb begin
         bad = 1'b0;
@@ -63,8 +65,17 @@ module mx_quantise #(
         any_q <= any;
         top_q <= top;
     end
-    assign e      = top_q - Xw'(Emax);
-    assign shared = !any_q ? -Xw'(127) : (e < -Xw'(127)) ? -Xw'(127) : (e > Xw'(127)) ? Xw'(127) : e;
+    // constants as signed wires: Yosys 0.23 takes a sized constant for unsigned
+    logic signed [Xw-1:0] scale_max, scale_min, emax, emin, all_bits, none_below, far;
+    assign scale_max  = 127;
+    assign scale_min  = -127;
+    assign emax       = Xw'(Emax);
+    assign emin       = Xw'(Emin);
+    assign all_bits   = Xw'(Sw);
+    assign none_below = Xw'(Man + Up - Qf);
+    assign far        = 200;
+    assign e      = top_q - emax;
+    assign shared = !any_q ? scale_min : (e < scale_min) ? scale_min : (e > scale_max) ? scale_max : e;
 
     for (genvar l = 0; l < N; l++) begin : gen_lane
         logic [W-1:0]         x;
@@ -77,18 +88,18 @@ module mx_quantise #(
         assign zero  = x[W-2 -: Exp] == '0;
         assign sig   = Sw'({1'b1, x[Man-1:0]}) << Up;
         assign rel   = $signed(ex_q[l*Xw +: Xw]) - shared; // exponent within the block
-        assign below = (Kind == 0) ? -rel : (rel < Xw'(Emin)) ? Xw'(Emin) - rel : '0;
-        assign drop  = Xw'(Man + Up - Qf) + below; // bits that go, at least 0 unless the lane saturates
-        assign kept  = (drop > Xw'(Sw)) ? '0 : sig >> drop;
+        assign below = (Kind == 0) ? -rel : (rel < emin) ? emin - rel : '0;
+        assign drop  = none_below + below; // bits that go, at least 0 unless the lane saturates
+        assign kept  = (drop > all_bits) ? '0 : sig >> drop;
         // what is dropped, from the top of the word down
-        assign rest  = (drop > Xw'(Sw)) ? Sw'(1) : (drop <= 0) ? '0 : sig << (Xw'(Sw) - drop);
-        assign up    = (drop <= Xw'(Sw)) && rest[Sw-1] && ((rest[Sw-2:0] != '0) || kept[0]);
+        assign rest  = (drop > all_bits) ? Sw'(1) : (drop <= 0) ? '0 : sig << (all_bits - drop);
+        assign up    = (drop <= all_bits) && rest[Sw-1] && ((rest[Sw-2:0] != '0) || kept[0]);
         if (Kind == 0) begin : gen_int
             assign mag = (rel > 0) ? (Xw+Sw)'(MaxCode) : (Xw+Sw)'(kept) + (Xw+Sw)'(up);
         end else begin : gen_fp
             logic signed [Xw-1:0] field; // of the exponent, less that of subnormals
-            assign field = (rel < Xw'(Emin)) ? '0 : rel - Xw'(Emin);
-            assign mag = (rel > Xw'(200)) ? (Xw+Sw)'(MaxCode)
+            assign field = (rel < emin) ? '0 : rel - emin;
+            assign mag = (rel > far) ? (Xw+Sw)'(MaxCode)
                        : (Xw+Sw)'(kept) + (Xw+Sw)'(up) + ((Xw+Sw)'(field) << Qman);
         end
         assign code = zero ? '0 : (mag > (Xw+Sw)'(MaxCode)) ? Cw'(MaxCode) : mag[Cw-1:0];
@@ -99,7 +110,7 @@ module mx_quantise #(
         end
     end
     always_ff @(posedge clk_i) begin
-        scale_o <= bad_q ? 8'hff : 8'(shared + Xw'(127));
+        scale_o <= bad_q ? 8'hff : 8'(shared + scale_max);
         nan_o   <= bad_q;
     end
 endmodule

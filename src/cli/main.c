@@ -17,6 +17,7 @@ static const struct verb verbs[] = {
     {"sim", "IMAGE", "run a program image or an assembly text; trace and statistics", cmd_sim},
     {"asm", "FILE", "assemble to a .mem text or a program image", cmd_asm},
     {"dis", "FILE", "disassemble a program image or a .mem text", cmd_dis},
+    {"verify", "PROGRAM", "prove the rules of a program image, assembly or .mem text without running it", cmd_verify},
     {"perf", "[MODEL | config.json]", "in closed form: memory, what fits, traffic, cycles, area, power", cmd_perf},
     {"compare", "MODEL", "systems side by side on one workload: what fits, TTFT, TPS, Tok/J", cmd_compare},
     {"reproduce", "TABLE | FIGURE | --list", "a table or figure of the paper: ours, published, ratio, why they differ", cmd_reproduce},

@@ -238,13 +238,16 @@ static void write_program(struct comp *c, const struct pl_map_rows *rows, bool a
 /* Written twice: see chain.c. */
 static void program(struct comp *c, const struct pl_map_rows *rows, bool all_rows, struct code *out)
 {
-    const size_t code = c->em.code.len, ops = c->em.ops.len;
+    const size_t code = c->em.code.len, ops = c->em.ops.len, steps = c->em.steps.len;
     pl_buf_init(&out->layer_begin);
     chain_begin(c, true);
     write_program(c, rows, all_rows, out);
     c->em.code.len = code;
     c->em.ops.len = ops;
+    c->em.steps.len = steps;
     chain_plan(c);
+    comp_dump(c, PL_PASS_LAYOUT, rows->att_tokens > 1 ? "prefill" : "decode", NULL);
+    comp_dump(c, PL_PASS_CHAIN, rows->att_tokens > 1 ? "prefill" : "decode", NULL);
     chain_begin(c, false);
     write_program(c, rows, all_rows, out);
 }
@@ -398,8 +401,10 @@ enum pl_status pl_comp_model(struct pl_arena *a, const struct pl_checkpoint *ck,
     PL_TRY(place_words(&c, &chunk, &one, d));
     PL_TRY(check_sizes(&c, &chunk, &one, d));
 
+    comp_dump(&c, PL_PASS_PLAN, "", NULL);
     *out = (struct pl_image){0};
     PL_TRY(comp_hbm(&c, opt->all_logits ? chunk.live : 1, out, d));
+    comp_dump(&c, PL_PASS_HBM, "", out);
     emit_init(&c.em);
     pl_buf_init(&c.chain.links);
     struct code code[2];
@@ -413,6 +418,8 @@ enum pl_status pl_comp_model(struct pl_arena *a, const struct pl_checkpoint *ck,
         comp_map_program(&c, &one, "decode", opt->map);
     constants(&c, out, &chunk, code);
     const enum pl_status s = finish(&c, out, code, d);
+    if (s == PL_OK)
+        comp_dump(&c, PL_PASS_EMIT, "", out);
     for (unsigned i = 0; i < 2; i++)
         pl_buf_fini(&code[i].layer_begin);
     emit_fini(&c.em);

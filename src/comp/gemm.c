@@ -35,6 +35,7 @@ static uint32_t group_tiles(const struct comp *c, const struct shape *s, uint32_
 static void load_set(struct comp *c, const struct gemm *g, const struct shape *s, const struct regs *r, uint32_t group, uint32_t row_off)
 {
     struct emit *em = &c->em;
+    emit_step(em, "load");
     const uint8_t row = gp_take(em), dst = gp_take(em), desc = emit_layer_desc(c, g->weight);
     const uint8_t col = emit_const(em, (uint64_t)group * c->plan.k_tiles * c->plan.mlen);
     emit_add(em, row, r->row, row_off);
@@ -118,6 +119,7 @@ static void multiply(struct comp *c, const struct gemm *g, const struct shape *s
     const uint32_t tiles = group_tiles(c, s, group), unroll = tiles == 1 && blocks % 2 == 0 ? 2 : 1;
     const struct operands o = {emit_const(em, g->x->base + first_chunk * g->x->rows * c->pitch), gp_take(em), gp_take(em), gp_take(em)};
 
+    emit_step(em, "product");
     const struct row_loop rows = rows_begin(c, g->rows, blen);
     emit_add(em, o.b0, r->cur, 0);
     const struct loop runs = loop_begin(em, cols / run);
@@ -140,6 +142,7 @@ static void multiply(struct comp *c, const struct gemm *g, const struct shape *s
         emit_add(em, out, out, (int64_t)blen * c->pitch - (int64_t)blocks * blen);
     }
     rows_end(c, rows);
+    emit_step(em, "");
 
     gp_give(em, o.a0);
     gp_give(em, o.b0);

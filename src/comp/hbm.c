@@ -292,7 +292,7 @@ enum pl_status comp_hbm(struct comp *c, uint32_t logit_rows, struct pl_image *im
     for (uint32_t l = next_sparse(c, 0); l < c->cfg->n_layers; l = next_sparse(c, l + 1))
         n += moe_descriptors(c->cfg);
     const uint32_t tile = c->plan.kv_tile;
-    c->capacity = (c->context + tile - 1) / tile * tile + 64; /* a chunk may overhang the context */
+    c->capacity = (c->context + tile - 1) / tile * tile + (c->opt.chunk > 64 ? c->opt.chunk : 64); /* a chunk may overhang the context */
     if ((uint64_t)c->capacity * c->batch > UINT32_MAX)
         return pl_fail(d, PL_EUNSUPPORTED, "%u sequences of %u tokens: more than 2^32 rows of a cache", c->batch, c->context);
     h.desc = PL_NEW_N(c->a, struct pl_desc, n);
