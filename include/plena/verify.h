@@ -31,7 +31,7 @@ enum { PL_VERIFY_MOST_ERRORS = 64 };
 
 /* Check the image on the machine. The words of its parameters "pos", "tiles", "last" and "ids" hold what pl_host gives
  * them; `more` adds words or goes before that. Errors of the program are in the report, which lives in `a`; the status
- * is about the check itself: PL_EUNSUPPORTED when a loop is neither short nor steady. */
+ * is about the check itself: PL_EUNSUPPORTED when a loop is neither short nor steady, or experts are chosen at run time. */
 enum pl_status pl_verify(struct pl_arena *a, const struct pl_arch *arch, const struct pl_image *img,
                          const struct pl_verify_word *more, size_t n_more, struct pl_verify_report *out, struct pl_diag *d);
 /* The same, as one status: PL_EFAULT with the first error that is not only unproved, as "pc N (operator): instruction: reason". */

@@ -273,6 +273,15 @@ static void find_unreachable(struct ver *v)
         }
 }
 
+/* What the interpretation does not follow: which experts a run chooses. */
+static enum pl_status check_followed(const struct ver *v)
+{
+    for (uint32_t pc = 0; pc < v->img->n_code; pc++)
+        if (v->code[pc].op == PL_V_ROUTE || v->code[pc].op == PL_V_PICK)
+            return pl_fail(v->d, PL_EUNSUPPORTED, "pc %u: the verifier does not follow programs whose experts are chosen at run time", pc);
+    return PL_OK;
+}
+
 enum pl_status pl_verify(struct pl_arena *a, const struct pl_arch *arch, const struct pl_image *img,
                          const struct pl_verify_word *more, size_t n_more, struct pl_verify_report *out, struct pl_diag *d)
 {
@@ -300,7 +309,9 @@ enum pl_status pl_verify(struct pl_arena *a, const struct pl_arch *arch, const s
     v->tile = PL_NEW_N(a, struct tile, arch->matrix_tiles);
     enum pl_status s = PL_OK;
     if (decode(v)) {
-        s = run_all(v, more, n_more, &out->runs);
+        s = check_followed(v);
+        if (s == PL_OK)
+            s = run_all(v, more, n_more, &out->runs);
         if (s == PL_OK && !v->stopped)
             find_unreachable(v);
     }

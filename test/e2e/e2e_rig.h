@@ -51,7 +51,10 @@ static void open_setup(struct setup *s, const char *model, const struct combo *c
     const struct pl_comp_options opt = {.weight = &f[0], .act = &f[1], .kv = &f[2], .context = c->prompt + c->decode,
                                         .chunk = c->chunk, .all_logits = true};
     OK(pl_comp_model(&s->a, s->ck, &s->arch, &opt, &s->img, &d));
-    OK(pl_verify_image(&s->arch, &s->img, &d));
+    if (s->ck->config.moe.experts)
+        REFUSED(PL_EUNSUPPORTED, "experts are chosen at run time", pl_verify_image(&s->arch, &s->img, &d));
+    else
+        OK(pl_verify_image(&s->arch, &s->img, &d));
     const struct pl_sim_options so = {.functional = true, .timing = true};
     OK(pl_host_new(&s->arch, &s->img, &so, &s->host, &d));
     OK(pl_nn_new(s->ck, PL_NN_QUANT, &s->img.plan, c->prompt + c->decode, &s->nn, &d));
