@@ -34,6 +34,12 @@ struct pl_op_info {
 };
 const struct pl_op_info *pl_isa_info(enum pl_op op);
 const char *pl_unit_name(enum pl_unit u);
+/* Registers by number, a bit each; gp0 and f0 are never written. The counter that C_EXIT clears is not among them. */
+struct pl_insn_regs {
+    uint16_t gp_src, gp_dst;
+    uint8_t fp_src, fp_dst;
+};
+void pl_isa_registers(const struct pl_insn *in, struct pl_insn_regs *out);
 
 /* Field values are range-checked against the op's format. Bits a format does not name are 0. */
 enum pl_status pl_isa_encode(const struct pl_insn *in, uint32_t *word, struct pl_diag *d);

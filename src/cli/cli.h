@@ -131,6 +131,7 @@ int cmd_compile(const struct verb *v, int argc, char **argv);
 int cmd_sim(const struct verb *v, int argc, char **argv);
 int cmd_asm(const struct verb *v, int argc, char **argv);
 int cmd_dis(const struct verb *v, int argc, char **argv);
+int cmd_verify(const struct verb *v, int argc, char **argv);
 int cmd_hbm(const struct verb *v, int argc, char **argv);
 int cmd_info(const struct verb *v, int argc, char **argv);
 int cmd_machine(const struct verb *v, int argc, char **argv);

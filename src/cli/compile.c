@@ -5,12 +5,13 @@
 #include "cli.h"
 #include "plena/comp.h"
 #include "plena/report.h"
+#include "plena/verify.h"
 
 struct compile {
     struct job j;
     const char *output, *dump;
     uint64_t context, chunk;
-    bool all_logits, no_weights, dry_run;
+    bool all_logits, no_weights, dry_run, verify;
 };
 
 static void print_summary(const struct compile *c, const struct pl_image *img, double seconds)
@@ -55,6 +56,8 @@ static enum pl_status run(struct compile *c, const char *model)
     const uint64_t start = pl_clock_ns();
     PL_TRY(pl_comp_model(&j->arena, j->ck, &j->arch, &opt, &img, &j->d));
     const double seconds = (double)(pl_clock_ns() - start) * 1e-9;
+    if (c->verify)
+        PL_TRY(pl_verify_image(&j->arch, &img, &j->d));
     if (c->dump)
         PL_TRY(dump_text(c->dump, &img, &j->d));
     if (!c->dry_run)
@@ -75,6 +78,7 @@ int cmd_compile(const struct verb *v, int argc, char **argv)
         {"all-logits", OPT_FLAG, &c.all_logits, NULL, "prefill gives the logits of every token, not of the last"},
         {"no-weights", OPT_FLAG, &c.no_weights, NULL, "leave HBM empty, for timing or to read the code; MODEL may be a config.json alone"},
         {"dump", OPT_TEXT, &c.dump, "FILE", "also write the assembly text"},
+        {"verify", OPT_FLAG, &c.verify, NULL, "prove the rules of the program, as plena verify does, before it is written"},
         {"dry-run", OPT_FLAG, &c.dry_run, NULL, "compile and report, write no image"},
         JOB_MACHINE_OPTS(&c.j),
     };

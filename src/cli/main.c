@@ -17,6 +17,7 @@ static const struct verb verbs[] = {
     {"sim", "IMAGE", "run a program image or an assembly text; trace and statistics", cmd_sim},
     {"asm", "FILE", "assemble to a .mem text or a program image", cmd_asm},
     {"dis", "FILE", "disassemble a program image or a .mem text", cmd_dis},
+    {"verify", "PROGRAM", "prove the rules of a program image, assembly or .mem text without running it", cmd_verify},
     {"hbm", "TRACE | --list", "an address trace through the HBM model: cycles, bandwidth, latency, what binds", cmd_hbm},
     {"info", "X", "describe a checkpoint, a safetensors file, a tokenizer, an image or a machine", cmd_info},
     {"machine", "ls | show NAME|FILE", "list the shipped machines, or print one", cmd_machine},

@@ -18,9 +18,9 @@ static bool is_batched(enum pl_op op)
 
 static bool writes_gp(const struct pl_insn *in, uint8_t reg)
 {
-    if (!(op_row[in->op].info.effects & PL_W_GP))
-        return false;
-    return (in->op == PL_V_ARGMAX ? in->rs3 : in->rd) == reg;
+    struct pl_insn_regs r;
+    pl_isa_registers(in, &r);
+    return r.gp_dst >> reg & 1;
 }
 
 static enum pl_status check_fp(const struct pl_insn *in, size_t pc, struct pl_diag *d)

@@ -8,37 +8,12 @@
 /* ---- decode ---- */
 static void registers(struct decoded *dec, const struct pl_op_info *info)
 {
-    const struct pl_insn *in = &dec->in;
-    const char *f = info->format;
-    const bool rd_is_dst = (info->effects & PL_W_GP) && in->op != PL_V_ARGMAX && in->op != PL_C_EXIT;
-    /* Operand names in the format say which fields are registers: see src/isa/isa.c. */
-    for (const char *p = f; *p; p++) {
-        const bool start = p == f || p[-1] == '_';
-        if (!start)
-            continue;
-        if (p[0] == 'R' && p[1] == 'D')
-            *(rd_is_dst ? &dec->gp_dst : &dec->gp_src) |= (uint16_t)(1u << in->rd);
-        else if (p[0] == 'R' && p[1] == '1')
-            dec->gp_src |= (uint16_t)(1u << in->rs1);
-        else if (p[0] == 'R' && p[1] == '2')
-            dec->gp_src |= (uint16_t)(1u << in->rs2);
-        else if (p[0] == 'R' && p[1] == '3')
-            dec->gp_src |= (uint16_t)(1u << in->rs3);
-        else if (p[0] == 'F' && p[1] == 'D')
-            *(info->effects & PL_W_FP ? &dec->fp_dst : &dec->fp_src) |= (uint8_t)(1u << (in->rd & 7));
-        else if (p[0] == 'F' && p[1] == '1')
-            dec->fp_src |= (uint8_t)(1u << (in->rs1 & 7));
-        else if (p[0] == 'F' && p[1] == '2')
-            dec->fp_src |= (uint8_t)(1u << (in->rs2 & 7));
-    }
-    if (in->op == PL_V_RED_SUM || in->op == PL_V_RED_MAX || in->op == PL_V_ARGMAX)
-        dec->fp_src |= dec->fp_dst;
-    if (in->op == PL_V_ARGMAX)
-        dec->gp_dst |= (uint16_t)(1u << in->rs3);
-    if (in->op == PL_C_LOOP_END)
-        dec->gp_src |= dec->gp_dst;
-    dec->gp_dst &= (uint16_t)~1u;
-    dec->fp_dst &= (uint8_t)~1u;
+    struct pl_insn_regs r;
+    pl_isa_registers(&dec->in, &r);
+    dec->gp_src = r.gp_src;
+    dec->gp_dst = r.gp_dst;
+    dec->fp_src = r.fp_src;
+    dec->fp_dst = r.fp_dst;
     static const struct {
         uint32_t reads, writes;
     } shared[SHARED_COUNT] = {[SHARED_FPMEM] = {PL_R_FPMEM, PL_W_FPMEM}, [SHARED_INTMEM] = {PL_R_INTMEM, PL_W_INTMEM},

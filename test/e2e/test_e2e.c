@@ -6,9 +6,9 @@
 
 #include "plena/comp.h"
 #include "plena/host.h"
-#include "plena/isa.h"
 #include "plena/map.h"
 #include "plena/nn.h"
+#include "plena/verify.h"
 #include "random_model.h"
 
 static struct pl_diag d;
@@ -46,7 +46,7 @@ static void open_setup(struct setup *s, const char *model, const struct combo *c
     const struct pl_comp_options opt = {.weight = &f[0], .act = &f[1], .kv = &f[2], .context = c->prompt + c->decode,
                                         .chunk = c->chunk, .all_logits = true};
     OK(pl_comp_model(&s->a, s->ck, &s->arch, &opt, &s->img, &d));
-    OK(pl_isa_check(s->img.code, s->img.n_code, &d));
+    OK(pl_verify_image(&s->arch, &s->img, &d));
     const struct pl_sim_options so = {.functional = true, .timing = true};
     OK(pl_host_new(&s->arch, &s->img, &so, &s->host, &d));
     OK(pl_nn_new(s->ck, PL_NN_QUANT, &s->img.plan, c->prompt + c->decode, &s->nn, &d));

@@ -1,0 +1,246 @@
+/* verify.c - sets the abstract machine up, runs every entry with every kind of parameter, collects the errors. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "verify_internal.h"
+
+enum { MOST_STEPS = 1 << 25, MOST_WORDS = 4096 };
+
+static void put_error(struct ver *v, uint32_t pc, const char *reason)
+{
+    char text[128] = "?";
+    if (pc < v->img->n_code) {
+        if (v->failed[pc])
+            return;
+        v->failed[pc] = 1;
+        pl_isa_format(&v->code[pc], text, sizeof text);
+    }
+    if (v->n_error == PL_VERIFY_MOST_ERRORS)
+        return;
+    const bool named = pc < v->img->n_code && v->op_of[pc] < v->img->n_op;
+    v->error[v->n_error++] = (struct pl_verify_error){pc, pl_arena_strdup(v->a, text), named ? v->img->op[v->op_of[pc]].name : "",
+                                                      pl_arena_strdup(v->a, reason)};
+}
+
+void ver_fail(struct ver *v, const char *fmt, ...)
+{
+    char reason[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(reason, sizeof reason, fmt, ap);
+    va_end(ap);
+    put_error(v, v->pc, reason);
+}
+
+/* Instructions, operators, ends of loops. False: the program breaks a static rule, and the rest has no meaning. */
+static bool decode(struct ver *v)
+{
+    const struct pl_image *img = v->img;
+    struct pl_diag d;
+    uint32_t stack[64], depth = 0;
+    size_t op = 0;
+    for (uint32_t pc = 0; pc < img->n_code; pc++) {
+        while (op < img->n_op && img->op[op].end <= pc)
+            op++;
+        v->op_of[pc] = (uint16_t)(op < img->n_op && img->op[op].begin <= pc ? op : img->n_op);
+        if (pl_isa_decode(img->code[pc], &v->code[pc], &d) != PL_OK) {
+            v->code[pc] = (struct pl_insn){.op = PL_C_HALT};
+            char text[64];
+            snprintf(text, sizeof text, "word 0x%08X is no instruction", img->code[pc]);
+            put_error(v, pc, text);
+            return false;
+        }
+    }
+    if (pl_isa_check(img->code, img->n_code, &d) != PL_OK) {
+        uint32_t pc = 0;
+        if (sscanf(d.text, "pc %u", &pc) != 1)
+            pc = 0;
+        const char *reason = strrchr(d.text, ':');
+        put_error(v, pc, reason ? reason + 2 : d.text);
+        return false;
+    }
+    for (uint32_t pc = 0; pc < img->n_code; pc++) {
+        if (v->code[pc].op == PL_C_LOOP_START || v->code[pc].op == PL_C_LOOP_REG)
+            stack[depth++] = pc;
+        else if (v->code[pc].op == PL_C_LOOP_END)
+            v->match[stack[--depth]] = pc;
+    }
+    return true;
+}
+
+/* ---- what the words of a program's parameters may hold ---- */
+static bool constant(const struct pl_image *img, const char *name, uint32_t *out)
+{
+    uint64_t x;
+    struct pl_diag d;
+    if (pl_image_find(img->constant, img->n_const, name, &x, &d) != PL_OK || x > UINT32_MAX || x == 0)
+        return false;
+    *out = (uint32_t)x;
+    return true;
+}
+
+static size_t parameters(struct ver *v, struct pl_verify_word *w, uint32_t *tiles_word, uint32_t *most_tiles)
+{
+    const struct pl_image *img = v->img;
+    uint32_t chunk = 1, context, vocab, kv_tile;
+    size_t n = 0;
+    *tiles_word = UINT32_MAX;
+    if (!constant(img, "context", &context) || !constant(img, "vocab", &vocab) || !constant(img, "kv_tile", &kv_tile))
+        return 0;
+    (void)constant(img, "chunk", &chunk);
+    for (size_t i = 0; i < img->n_param; i++) {
+        const char *name = img->param[i].name;
+        const uint64_t at = img->param[i].value;
+        if (at >= v->arch->int_words)
+            continue;
+        if (!strcmp(name, "pos"))
+            w[n++] = (struct pl_verify_word){(uint32_t)at, 0, context - 1, 1};
+        else if (!strcmp(name, "last"))
+            w[n++] = (struct pl_verify_word){(uint32_t)at, 0, chunk - 1, 1};
+        else if (!strcmp(name, "ids"))
+            for (uint32_t k = 0; k < chunk && n < MOST_WORDS && at + k < v->arch->int_words; k++)
+                w[n++] = (struct pl_verify_word){(uint32_t)at + k, 0, vocab - 1, 1};
+        else if (!strcmp(name, "tiles")) {
+            *tiles_word = (uint32_t)at;
+            *most_tiles = (context - 1) / kv_tile;
+        }
+    }
+    return n;
+}
+
+static void set_word(struct ver *v, const struct pl_verify_word *w)
+{
+    if (w->word < v->arch->int_words)
+        v->word[w->word] = (struct word){{w->lo, w->hi, w->lo == w->hi ? 0 : w->step ? w->step : 1}, true};
+}
+
+static void reset(struct ver *v)
+{
+    const struct pl_arch *a = v->arch;
+    v->r = (struct regs){0};
+    v->depth = 0;
+    v->n_ev = 0;
+    memset(v->word, 0, a->int_words * sizeof *v->word);
+    memset(v->fp_word, 0, a->fp_words);
+    memset(v->tile, 0, a->matrix_tiles * sizeof *v->tile);
+    memset(v->fp_word, 1, v->img->n_fp);
+    for (size_t i = 0; i < v->img->n_int; i++)
+        v->word[i] = (struct word){VAL((int64_t)v->img->intmem[i]), true};
+}
+
+static enum pl_status run(struct ver *v, uint32_t pc)
+{
+    v->budget = v->steps + MOST_STEPS;
+    const enum flow f = ver_range(v, pc, (uint32_t)v->img->n_code);
+    v->pc = pc;
+    v->stopped |= f == FLOW_STOP;
+    if (f == FLOW_ON && (v->r.acc[0].used || v->r.acc[1].used || v->r.pending.valid))
+        ver_fail(v, "the program from here ends with products that were never written out");
+    if (f == FLOW_EXIT)
+        ver_fail(v, "C_EXIT outside of any loop");
+    if (v->steps > v->budget)
+        return pl_fail(v->d, PL_EUNSUPPORTED, "a loop of the program is neither short nor steady: %d steps do not suffice", MOST_STEPS);
+    return PL_OK;
+}
+
+static enum pl_status run_all(struct ver *v, const struct pl_verify_word *more, size_t n_more, uint64_t *runs)
+{
+    struct pl_verify_word *w = pl_alloc(v->a, MOST_WORDS * sizeof *w);
+    uint32_t tiles_word, most = 0;
+    const size_t n = parameters(v, w, &tiles_word, &most);
+    const uint32_t values[] = {0, 1, 2, 3, most ? most - 1 : 0, most};
+    const struct pl_named start = {"", 0};
+    const struct pl_named *entry = v->img->n_entry ? v->img->entry : &start;
+    const size_t n_entry = v->img->n_entry ? v->img->n_entry : 1;
+    for (size_t e = 0; e < n_entry; e++)
+        for (size_t i = 0; i < (tiles_word == UINT32_MAX ? 1 : PL_COUNT(values)); i++) {
+            if (i && (values[i] > most || values[i] <= values[i - 1]))
+                continue;
+            reset(v);
+            for (size_t k = 0; k < n; k++)
+                set_word(v, &w[k]);
+            if (tiles_word != UINT32_MAX)
+                set_word(v, &(struct pl_verify_word){tiles_word, values[i], values[i], 0});
+            for (size_t k = 0; k < n_more; k++)
+                set_word(v, &more[k]);
+            (*runs)++;
+            PL_TRY(run(v, (uint32_t)entry[e].value));
+        }
+    return PL_OK;
+}
+
+static void find_unreachable(struct ver *v)
+{
+    for (uint32_t pc = 0; pc < v->img->n_code; pc++)
+        if (!v->reached[pc] && (pc == 0 || v->reached[pc - 1])) {
+            v->pc = pc;
+            ver_fail(v, "can never be reached");
+        }
+}
+
+enum pl_status pl_verify(struct pl_arena *a, const struct pl_arch *arch, const struct pl_image *img,
+                         const struct pl_verify_word *more, size_t n_more, struct pl_verify_report *out, struct pl_diag *d)
+{
+    *out = (struct pl_verify_report){.words = img->n_code};
+    PL_TRY(pl_image_check(img, d));
+    if (img->plan.mlen != arch->mlen || img->plan.blen != arch->blen || img->plan.hlen != arch->hlen || img->plan.vlen != arch->vlen)
+        return pl_fail(d, PL_ERANGE, "the image is for another shape of machine than %s", arch->name);
+    if (img->n_fp > arch->fp_words || img->n_int > arch->int_words || img->n_op >= UINT16_MAX)
+        return pl_fail(d, PL_ERANGE, "the image does not fit machine %s", arch->name);
+    struct ver *v = PL_NEW(a, struct ver);
+    v->arch = arch;
+    v->img = img;
+    v->a = a;
+    v->d = d;
+    v->pitch = pl_arch_pitch(arch);
+    v->tile_size = (uint64_t)arch->mlen * arch->mlen;
+    v->vsram_size = (uint64_t)arch->vector_rows * arch->vlen;
+    v->code = PL_NEW_N(a, struct pl_insn, img->n_code + 1);
+    v->match = PL_NEW_N(a, uint32_t, img->n_code + 1);
+    v->op_of = PL_NEW_N(a, uint16_t, img->n_code + 1);
+    v->reached = PL_NEW_N(a, uint8_t, img->n_code + 1);
+    v->failed = PL_NEW_N(a, uint8_t, img->n_code + 1);
+    v->word = PL_NEW_N(a, struct word, arch->int_words);
+    v->fp_word = PL_NEW_N(a, uint8_t, arch->fp_words);
+    v->tile = PL_NEW_N(a, struct tile, arch->matrix_tiles);
+    enum pl_status s = PL_OK;
+    if (decode(v)) {
+        s = run_all(v, more, n_more, &out->runs);
+        if (s == PL_OK && !v->stopped)
+            find_unreachable(v);
+    }
+    free(v->ev);
+    struct pl_verify_error *e = PL_NEW_N(a, struct pl_verify_error, v->n_error + 1);
+    memcpy(e, v->error, v->n_error * sizeof *e);
+    out->error = e;
+    out->n_error = v->n_error;
+    out->steps = v->steps;
+    out->skipped = v->skipped;
+    for (size_t pc = 0; pc < img->n_code; pc++)
+        out->reached += v->reached[pc] != 0;
+    return s;
+}
+
+void pl_verify_text(const struct pl_verify_error *e, struct pl_buf *out)
+{
+    pl_buf_printf(out, "pc %u%s%s%s: %s: %s", e->pc, e->op[0] ? " (" : "", e->op, e->op[0] ? ")" : "", e->insn, e->reason);
+}
+
+enum pl_status pl_verify_image(const struct pl_arch *arch, const struct pl_image *img, struct pl_diag *d)
+{
+    struct pl_arena a;
+    struct pl_verify_report r;
+    pl_arena_init(&a);
+    enum pl_status s = pl_verify(&a, arch, img, NULL, 0, &r, d);
+    if (s == PL_OK && r.n_error) {
+        struct pl_buf b;
+        pl_buf_init(&b);
+        pl_verify_text(&r.error[0], &b);
+        s = pl_fail(d, PL_EFAULT, "%s", b.data);
+        pl_buf_fini(&b);
+    }
+    pl_arena_fini(&a);
+    return s;
+}
