@@ -78,15 +78,12 @@ static void scores(struct comp *c, const struct flash *f, const struct queries *
         for (uint32_t u = 0; u < unroll; u++) {
             emit_add(em, a, a0, 0);
             for (uint32_t s = 0; s < spans; s++) {
-                INS(em, M_TMM, .rs1 = a, .rs2 = b, .rs3 = q->hw);
-                if (s + 1 == spans)
-                    break;
                 const uint64_t lane = q->lane + (uint64_t)s * mlen;
-                emit_add(em, a, a, (int64_t)(lane_addr(c, q->t, lane + mlen) - lane_addr(c, q->t, lane)));
-                emit_add(em, b, b, (int64_t)f->tile);
+                const bool more = s + 1 < spans;
+                emit_product(em, true, a, b, q->hw, more ? (int64_t)(lane_addr(c, q->t, lane + mlen) - lane_addr(c, q->t, lane)) : 0,
+                             more ? (int64_t)f->tile : (int64_t)blen * mlen - (int64_t)((spans - 1) * f->tile));
             }
             INS(em, M_MM_WO, .rd = out, .imm = u * blen);
-            emit_add(em, b, b, (int64_t)blen * mlen - (int64_t)((spans - 1) * f->tile));
         }
         emit_add(em, out, out, unroll * blen);
         loop_end(em, cols);
@@ -153,14 +150,13 @@ static void values(struct comp *c, const struct flash *f, const struct head *h, 
                 emit_add(em, b, b0, 0);
             }
             for (uint32_t i = 0; i < tiles; i++) {
-                INS(em, M_MM, .rs1 = b, .rs2 = a);
-                if (i + 1 == tiles)
-                    break;
-                emit_add(em, a, a, mlen);
-                emit_add(em, b, b, (int64_t)(c->heads.spans * f->tile));
+                const bool more = i + 1 < tiles;
+                emit_product(em, false, a, b, 0, more ? mlen : 0,
+                             more ? (int64_t)(c->heads.spans * f->tile) : tiles > 1 ? 0 : (int64_t)blen * mlen);
             }
             INS(em, M_MM_WO, .rd = out, .imm = u * blen);
-            emit_add(em, b0, b0, (int64_t)blen * mlen);
+            if (tiles > 1)
+                emit_add(em, b0, b0, (int64_t)blen * mlen);
         }
         emit_add(em, out, out, unroll * blen);
         loop_end(em, cols);

@@ -182,6 +182,9 @@ enum pl_status pl_comp_model(struct pl_arena *a, const struct pl_checkpoint *ck,
     *out = (struct pl_image){0};
     PL_TRY(comp_hbm(&c, opt->all_logits ? chunk.live : 1, out, d));
     emit_init(&c.em);
+    c.em.mlen = arch->mlen;
+    c.em.blen = arch->blen;
+    c.em.without = opt->without;
     struct code code[2];
     code[0] = program(&c, &chunk, opt->all_logits);
     code[1] = program(&c, &one, false);

@@ -71,39 +71,48 @@ struct operands {
     uint8_t a0, b0, a, b;
 };
 
-/* The sums of BLEN columns over a few K tiles, without a loop: three instructions a tile. */
+/* From one K tile to the next in the left rows. */
+static int64_t left_step(const struct comp *c, const struct gemm *g, const struct shape *s, uint32_t tile)
+{
+    const bool in_chunk = (tile + 1) % s->slices != 0;
+    return in_chunk ? (int64_t)c->plan.mlen : (int64_t)g->x->rows * c->pitch - (int64_t)(s->slices - 1) * c->plan.mlen;
+}
+
+/* The sums of BLEN columns over a few K tiles, without a loop. b0 moves on to the next columns. */
 static void column_unrolled(struct comp *c, const struct gemm *g, const struct shape *s, const struct operands *o, uint32_t tiles)
 {
     struct emit *em = &c->em;
-    uint8_t a = o->a0, b = o->b0;
-    for (uint32_t i = 0; i < tiles; i++) {
-        INS(em, M_TMM, .rs1 = a, .rs2 = b);
-        if (i + 1 == tiles)
-            break;
-        const bool in_chunk = (i + 1) % s->slices != 0;
-        emit_add(em, o->b, b, (int64_t)s->tile);
-        emit_add(em, o->a, a,
-                 in_chunk ? (int64_t)c->plan.mlen : (int64_t)g->x->rows * c->pitch - (int64_t)(s->slices - 1) * c->plan.mlen);
-        a = o->a;
-        b = o->b;
+    const int64_t columns = (int64_t)c->plan.blen * c->plan.mlen;
+    if (tiles == 1) {
+        emit_product(em, true, o->a0, o->b0, 0, 0, columns);
+        return;
     }
+    emit_add(em, o->a, o->a0, 0);
+    emit_add(em, o->b, o->b0, 0);
+    for (uint32_t i = 0; i + 1 < tiles; i++)
+        emit_product(em, true, o->a, o->b, 0, left_step(c, g, s, i), (int64_t)s->tile);
+    emit_product(em, true, o->a, o->b, 0, 0, 0);
+    emit_add(em, o->b0, o->b0, columns);
 }
 
+/* The same with a loop over blocks of them. */
 static void column_looped(struct comp *c, const struct gemm *g, const struct shape *s, const struct operands *o, uint32_t tiles)
 {
     struct emit *em = &c->em;
-    const uint32_t mlen = c->plan.mlen;
+    uint32_t block = s->slices > MOST_UNROLLED ? s->slices : MOST_UNROLLED / s->slices * s->slices;
     emit_add(em, o->a, o->a0, 0);
     emit_add(em, o->b, o->b0, 0);
-    const struct loop k = loop_begin(em, tiles / s->slices);
-    for (uint32_t i = 0; i < s->slices; i++) {
-        INS(em, M_TMM, .rs1 = o->a, .rs2 = o->b);
-        emit_add(em, o->b, o->b, (int64_t)s->tile);
-        emit_add(em, o->a, o->a,
-                 i + 1 < s->slices ? (int64_t)mlen
-                                   : (int64_t)g->x->rows * c->pitch - (int64_t)(s->slices - 1) * mlen);
+    for (uint32_t done = 0; done < tiles; done += block) {
+        if (tiles - done < block)
+            block = tiles - done;
+        const uint32_t passes = (tiles - done) / block;
+        const struct loop k = loop_begin(em, passes);
+        for (uint32_t i = 0; i < block; i++)
+            emit_product(em, true, o->a, o->b, 0, left_step(c, g, s, i), (int64_t)s->tile);
+        loop_end(em, k);
+        done += (passes - 1) * block;
     }
-    loop_end(em, k);
+    emit_add(em, o->b0, o->b0, (int64_t)c->plan.blen * c->plan.mlen);
 }
 
 /* All rows against the present set: MLEN columns of results from register out. With BLEN = 4 the array takes a tile every
@@ -129,7 +138,6 @@ static void multiply(struct comp *c, const struct gemm *g, const struct shape *s
         else
             column_looped(c, g, s, &o, tiles);
         INS(em, M_MM_WO, .rd = out, .imm = u * blen);
-        emit_add(em, o.b0, o.b0, (int64_t)blen * mlen);
     }
     emit_add(em, out, out, unroll * blen);
     loop_end(em, cols);
