@@ -39,7 +39,9 @@ struct pl_map_rows {
     struct pl_map_tensor x, y, q, k, v, o, gate, up, delta; /* residual, normed, heads, FFN, block output */
     struct pl_map_tensor heads;                             /* all heads of a token in one row: o, unless packed */
     struct pl_map_tensor spread_q, zero;                    /* one chunk each, when spread; zero is a single vector row */
-    struct pl_map_tensor score, pv, part, gain, tmp;        /* one chunk each; gain and tmp are single rows */
+    struct pl_map_tensor score, pv, part, tmp;              /* one chunk each; tmp is a single row */
+    struct pl_map_tensor gain[2];                           /* single rows: of the norms before attention and MLP */
+    struct pl_map_tensor bias, head_gain[2];                /* single rows: a bias; gains of the norms of q and k */
     struct pl_map_tensor rope[4];                           /* cos_q, sin_q, cos_k, sin_k */
     uint64_t elements;                                      /* Vector SRAM in use */
     uint32_t fp_words;                                      /* FP SRAM in use */
@@ -63,5 +65,5 @@ struct pl_map_heads {
 struct pl_map_heads pl_map_heads(const struct pl_model_config *model, const struct pl_plan *plan);
 
 /* FP SRAM: words 0.. hold constants, then the softmax state of one kv group. */
-enum { PL_FP_ZERO, PL_FP_NEG_INF, PL_FP_ONE, PL_FP_INV_E, PL_FP_EPS, PL_FP_STATE = 16 };
+enum { PL_FP_ZERO, PL_FP_NEG_INF, PL_FP_ONE, PL_FP_INV_E, PL_FP_EPS, PL_FP_INV_D, PL_FP_STATE = 16 };
 #endif

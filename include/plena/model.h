@@ -102,6 +102,8 @@ enum pl_status pl_model_config_load(const char *path, struct pl_model_config *ou
 enum pl_status pl_model_config_parse(const struct pl_source *src, struct pl_model_config *out, struct pl_diag *d);
 /* Rotation frequency of each pair of lanes: angle = position * inv_freq[i]; out double[R/2], R = pl_model_rope_dim. */
 void pl_rope_inv_freq(const struct pl_model_config *c, double *inv_freq);
+/* Factor of cos and sin: YaRN's, and for queries that of the scores, 1 / sqrt(head_dim) * rope.softmax. */
+double pl_rope_scale(const struct pl_model_config *c, bool query);
 /* Place of query head h in a row of all heads: the heads of one place in their groups of H/K stand together, in the
  * order of their kv heads, so that the K lanes-of-a-head of every such part line up with those of a K or V row. */
 static inline uint32_t pl_model_head_place(const struct pl_model_config *c, uint32_t h)

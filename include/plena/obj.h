@@ -10,15 +10,31 @@
 #include "plena/mx.h"
 #include "plena/mx_plan.h"
 
-/* One tensor in HBM as H_LOAD_M, H_LOAD_V and H_SAVE_V see it: rows of `cols` elements, blocks along the row. */
+/* One tensor in HBM as H_LOAD_M, H_LOAD_V and H_SAVE_V see it: rows of `cols` elements, blocks along the row.
+ *
+ * tile 0: row after row. tile T: in tiles of T x T, those of a row of tiles one after another, each in one piece that
+ * starts at a multiple of PL_TILE_ALIGN bytes: the elements of its rows, then their scales. Tiles at the edges hold no
+ * more than the tensor does. Only H_LOAD_M takes such a tensor, a whole tile at a time. */
 struct pl_desc {
     const char *name;
     uint64_t elem_base, scale_base;     /* byte addresses, 64-byte aligned; scale_base 0 without scales */
     uint32_t rows, cols;
-    uint32_t elem_stride, scale_stride; /* bytes from row to row */
+    uint32_t elem_stride, scale_stride; /* bytes from row to row; 0 with tiles */
     struct pl_format format;            /* resolved: never NONE */
     bool repeat;                        /* columns count modulo `cols` (narrow tables fill wide rows); cols divides VLEN */
+    uint32_t tile;                      /* 0, or T: a multiple of the block, its rows whole bytes */
 };
+enum { PL_TILE_ALIGN = 64 };
+/* Where the elements from (row, col) on are: those of one row as far as they lie in one piece. For rows and columns inside. */
+struct pl_desc_place {
+    uint64_t elem, scale; /* bytes of HBM */
+    uint32_t n;           /* elements, with their scales */
+};
+struct pl_desc_place pl_desc_place(const struct pl_desc *t, uint32_t row, uint32_t col);
+/* Bytes of the tile of a tensor in tiles that (row, col) is in. */
+uint64_t pl_desc_tile_bytes(const struct pl_desc *t, uint32_t row, uint32_t col);
+/* Bytes from elem_base to the end of the last tile. */
+uint64_t pl_desc_tiled_bytes(const struct pl_desc *t);
 struct pl_segment { /* initial HBM contents; everything else is zero */
     uint64_t base;
     uint64_t len;

@@ -81,8 +81,11 @@ static void info_image(const char *path, const struct pl_image *img)
         char f[48];
         const struct pl_desc *t = &img->desc[i];
         pl_format_name(&t->format, f);
-        printf("  tensor %-3zu %-40s %6u x %-6u %-16s at 0x%09llx, scales 0x%09llx\n", i, t->name, t->rows, t->cols, f,
-               (unsigned long long)t->elem_base, (unsigned long long)t->scale_base);
+        printf("  tensor %-3zu %-40s %6u x %-6u %-16s at 0x%09llx, ", i, t->name, t->rows, t->cols, f, (unsigned long long)t->elem_base);
+        if (t->tile)
+            printf("in tiles of %u\n", t->tile);
+        else
+            printf("scales 0x%09llx\n", (unsigned long long)t->scale_base);
     }
 }
 

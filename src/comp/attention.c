@@ -199,20 +199,6 @@ static uint64_t seg_addr(const struct comp *c, const struct pl_map_tensor *t, co
     return lane_addr(c, t, lane);
 }
 
-/* Vector instructions on `lanes` lanes from `lane` on, all in one vector row, leave the others alone. Returns the mask
- * operand. */
-static uint8_t set_mask(struct comp *c, uint64_t lane, uint32_t lanes)
-{
-    struct emit *em = &c->em;
-    const uint32_t vlen = c->arch->vlen, hlen = c->plan.hlen;
-    if (lanes >= vlen)
-        return 0;
-    const uint8_t r = emit_const(em, (((uint64_t)1 << (lanes / hlen)) - 1) << (lane % vlen / hlen));
-    INS(em, C_SET_V_MASK_REG, .rd = r);
-    gp_give(em, r);
-    return 1;
-}
-
 /* Row r of the spread queries: the lanes of its head from q; the others stay zero. */
 static void spread_head(struct comp *c, const struct flash *f, const struct head *h)
 {
@@ -416,6 +402,8 @@ static void kv_group(struct comp *c, struct flash *f)
     gp_give(em, swap);
     emit_add(em, f->tok, f->tok, c->plan.kv_tile);
     loop_end(em, l);
+    if (f->group + 1 == c->heads.groups)
+        emit_held(c); /* o_proj's weights, now that all of K and V is asked for */
     f->last = true;
     kv_tile(c, f);
     emit_op(em, "attention.normalise");

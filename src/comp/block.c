@@ -61,11 +61,10 @@ static void norm_rsqrt(struct emit *em)
     INS(em, S_RECI_FP, .rd = 1, .rs1 = 1);
 }
 
-void emit_rmsnorm(struct comp *c, uint8_t desc, uint32_t live)
+void emit_rmsnorm(struct comp *c, const struct pl_map_tensor *gain, uint32_t live)
 {
     struct emit *em = &c->em;
     const struct pl_map_rows *m = c->rows;
-    emit_load_row(c, desc, &m->gain);
     struct norm r = {gp_take(em), gp_take(em), gp_take(em), emit_const(em, m->tmp.base)};
     const uint8_t x_row = emit_const(em, m->x.base), y_row = emit_const(em, m->y.base);
     if (live == 1 && m->live > 1) { /* only the last valid row, to row 0 */
@@ -84,7 +83,7 @@ void emit_rmsnorm(struct comp *c, uint8_t desc, uint32_t live)
     norm_rsqrt(em);
     emit_add(em, r.x, x_row, 0);
     emit_add(em, r.y, y_row, 0);
-    emit_li(em, r.gain, m->gain.base);
+    emit_li(em, r.gain, gain->base);
     emit_segs(c, m->x.cols, p, 3, norm_scale, &r);
     emit_add(em, x_row, x_row, c->pitch);
     emit_add(em, y_row, y_row, c->pitch);
@@ -231,7 +230,7 @@ void emit_kv_store(struct comp *c)
         }
         gp_give(em, desc);
     }
-    INS(em, C_FENCE, .rd = 0);
+    INS(em, C_FENCE_ST, .rd = 0);
     gp_give(em, pos);
     gp_give(em, col);
     gp_give(em, src);

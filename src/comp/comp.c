@@ -4,58 +4,118 @@
 
 #include <string.h>
 
-static void linear(struct comp *c, const char *op, const struct pl_map_tensor *x, unsigned weight,
-                   const struct pl_map_tensor *y)
+/* ---- the operators of a layer: a function for each kind ---- */
+static const struct pl_map_tensor *value(const struct comp *c, enum pl_value v)
 {
-    emit_op(&c->em, op);
-    const uint8_t desc = emit_layer_desc(c, weight);
-    struct gemm g = {.x = x, .rows = c->rows->live, .desc = desc, .n = y->cols, .y = y};
-    if (weight == LAYER_WQ) {
-        g.n = c->cfg->n_heads * c->plan.head_slot;
-        g.pack = c->rows->pack;
-    }
-    emit_gemm(c, &g);
-    gp_give(&c->em, desc);
-}
-
-static void norm(struct comp *c, const char *op, unsigned gain)
-{
-    emit_op(&c->em, op);
-    const uint8_t desc = emit_layer_desc(c, gain);
-    emit_rmsnorm(c, desc, c->rows->live);
-    gp_give(&c->em, desc);
-}
-
-static void layer(struct comp *c)
-{
-    struct emit *em = &c->em;
     const struct pl_map_rows *m = c->rows;
-    norm(c, "attention.norm", LAYER_GAIN1);
-    linear(c, "attention.q_proj", &m->y, LAYER_WQ, &m->q);
-    linear(c, "attention.k_proj", &m->y, LAYER_WK, &m->k);
-    linear(c, "attention.v_proj", &m->y, LAYER_WV, &m->v);
-    emit_op(em, "attention.rope");
-    emit_rope(c, &m->q, m->att_live, m->pack != 0, 0);
-    emit_rope(c, &m->k, m->live, false, 2);
-    emit_op(em, "attention.kv_store");
+    const struct pl_map_tensor *const t[PL_VALUES] = {
+        [PL_VAL_X] = &m->x,         [PL_VAL_Y] = &m->y,       [PL_VAL_Q] = &m->q,   [PL_VAL_K] = &m->k,        [PL_VAL_V] = &m->v,
+        [PL_VAL_HEADS] = &m->heads, [PL_VAL_GATE] = &m->gate, [PL_VAL_UP] = &m->up, [PL_VAL_DELTA] = &m->delta};
+    return t[v];
+}
+
+/* Gains load long before their norm: of the current layer, or of the next one. */
+static void load_gain(struct comp *c, enum pl_weight gain, bool next_layer)
+{
+    const uint8_t desc = next_layer ? emit_next_layer_desc(c, gain) : emit_layer_desc(c, gain);
+    emit_load_row(c, desc, &c->rows->gain[gain != PL_W_INPUT_NORM]);
+    gp_give(&c->em, desc);
+}
+
+static void op_norm(struct comp *c, const struct pl_graph_op *op)
+{
+    const bool first = op->weight == PL_W_INPUT_NORM;
+    emit_rmsnorm(c, &c->rows->gain[!first], c->rows->live);
+    if (!first)
+        return;
+    load_gain(c, PL_W_INPUT_NORM, true);
+    load_gain(c, PL_W_POST_NORM, false);
+    for (unsigned i = 0; c->cfg->qk_norm && i < 2; i++)
+        emit_head_gain_load(c, &c->rows->head_gain[i], i ? PL_W_K_NORM : PL_W_Q_NORM);
+}
+
+static void op_linear(struct comp *c, const struct pl_graph_op *op)
+{
+    const struct pl_weight_info *info = pl_weight_info(op->weight);
+    if (op->bias) /* long before it is added */
+        emit_bias_load(c, value(c, op->dst), op->bias, op->dst == PL_VAL_Q ? c->rows->pack : 0);
+    const struct gemm g = {.x = value(c, op->src),
+                           .rows = c->rows->live,
+                           .weight = op->weight,
+                           .hold = c->chain.hold,
+                           .n = pl_lanes_count(c->cfg, c->plan.head_slot, info->rows),
+                           .y = value(c, op->dst),
+                           .pack = op->dst == PL_VAL_Q ? c->rows->pack : 0};
+    emit_gemm(c, &g);
+    if (op->bias)
+        emit_bias(c, g.y, g.pack);
+}
+
+static void op_head_norm(struct comp *c, const struct pl_graph_op *op)
+{
+    const bool query = op->dst == PL_VAL_Q;
+    emit_head_norm(c, value(c, op->dst), query ? c->rows->att_live : c->rows->live, &c->rows->head_gain[!query]);
+}
+
+static void op_rope(struct comp *c, const struct pl_graph_op *op)
+{
+    const struct pl_map_rows *m = c->rows;
+    const bool query = op->dst == PL_VAL_Q;
+    emit_rope(c, value(c, op->dst), query ? m->att_live : m->live, query && m->pack, query ? 0 : 2);
+}
+
+static void op_kv_store(struct comp *c, const struct pl_graph_op *op)
+{
+    (void)op;
     emit_kv_store(c);
+}
+
+static void op_attention(struct comp *c, const struct pl_graph_op *op)
+{
+    (void)op;
     emit_attention(c);
-    if (m->pack) {
-        emit_op(em, "attention.unpack");
+    if (c->rows->pack) {
+        emit_op(&c->em, "attention.unpack");
         emit_unpack(c);
     }
-    linear(c, "attention.o_proj", &m->heads, LAYER_WO, &m->delta);
-    emit_op(em, "attention.residual");
-    emit_residual(c);
+}
 
-    norm(c, "mlp.norm", LAYER_GAIN2);
-    linear(c, "mlp.gate_proj", &m->y, LAYER_GATE, &m->gate);
-    linear(c, "mlp.up_proj", &m->y, LAYER_UP, &m->up);
-    emit_op(em, "mlp.swiglu");
+static void op_glu(struct comp *c, const struct pl_graph_op *op)
+{
+    (void)op;
     emit_swiglu(c);
-    linear(c, "mlp.down_proj", &m->gate, LAYER_DOWN, &m->delta);
-    emit_op(em, "mlp.residual");
+}
+
+static void op_residual(struct comp *c, const struct pl_graph_op *op)
+{
+    (void)op;
     emit_residual(c);
+}
+
+/* Does attention come before the linear layer behind operator i? Its K and V are wanted first. */
+static bool attention_next(const struct pl_graph *g, unsigned i)
+{
+    for (i++; i < g->n && g->op[i].kind != PL_OP_LINEAR; i++)
+        if (g->op[i].kind == PL_OP_ATTENTION)
+            return true;
+    return false;
+}
+
+static void layer(struct comp *c, uint32_t l)
+{
+    typedef void op_fn(struct comp *c, const struct pl_graph_op *op);
+    static op_fn *const emit[PL_OP_KINDS] = {
+        [PL_OP_NORM] = op_norm,           [PL_OP_LINEAR] = op_linear,       [PL_OP_HEAD_NORM] = op_head_norm, [PL_OP_ROPE] = op_rope,
+        [PL_OP_KV_STORE] = op_kv_store,   [PL_OP_ATTENTION] = op_attention, [PL_OP_GLU] = op_glu,
+        [PL_OP_RESIDUAL] = op_residual,
+    };
+    struct pl_graph g;
+    pl_graph_layer(c->cfg, l, &g);
+    for (unsigned i = 0; i < g.n; i++) {
+        emit_op(&c->em, g.op[i].name);
+        c->chain.hold = attention_next(&g, i);
+        emit[g.op[i].kind](c, &g.op[i]);
+    }
 }
 
 struct code { /* pcs of one program */
@@ -64,12 +124,17 @@ struct code { /* pcs of one program */
 
 /* One program: all layers for rows->live tokens. Rows that only pad to BLEN are kept zero: y's here, the others follow.
  * So are the lanes of packed rows that no head has. */
-static struct code program(struct comp *c, const struct pl_map_rows *rows, bool all_rows)
+static struct code write_program(struct comp *c, const struct pl_map_rows *rows, bool all_rows)
 {
     struct emit *em = &c->em;
     struct code code = {.entry = emit_pc(em)};
     c->rows = rows;
     emit_op(em, "setup");
+    const uint8_t r = emit_const(em, DESC_LAYERS);
+    INS(em, S_ST_INT, .rd = r, .imm = INT_LAYER);
+    gp_give(em, r);
+    load_gain(c, PL_W_INPUT_NORM, false);
+    emit_chain_start(c);
     emit_zero(c, &rows->y);
     if (rows->pack) {
         emit_zero(c, &rows->q);
@@ -81,13 +146,14 @@ static struct code program(struct comp *c, const struct pl_map_rows *rows, bool 
     }
     emit_embed(c);
     emit_rope_load(c);
-    const uint8_t r = emit_const(em, DESC_LAYERS);
-    INS(em, S_ST_INT, .rd = r, .imm = INT_LAYER);
-    gp_give(em, r);
     const struct loop l = loop_begin(em, c->cfg->n_layers);
     code.layer_begin = emit_pc(em);
-    layer(c);
-    const uint8_t next = emit_layer_desc(c, DESC_PER_LAYER);
+    c->chain.in_layer = true;
+    layer(c, 0);
+    c->chain.in_layer = false;
+    const uint8_t next = gp_take(em);
+    INS(em, S_LD_INT, .rd = next, .imm = INT_LAYER);
+    emit_add(em, next, next, c->per_layer);
     INS(em, S_ST_INT, .rd = next, .imm = INT_LAYER);
     gp_give(em, next);
     loop_end(em, l);
@@ -98,6 +164,19 @@ static struct code program(struct comp *c, const struct pl_map_rows *rows, bool 
     return code;
 }
 
+/* Written twice: see chain.c. */
+static struct code program(struct comp *c, const struct pl_map_rows *rows, bool all_rows)
+{
+    const size_t code = c->em.code.len, ops = c->em.ops.len;
+    chain_begin(c, true);
+    write_program(c, rows, all_rows);
+    c->em.code.len = code;
+    c->em.ops.len = ops;
+    chain_plan(c);
+    chain_begin(c, false);
+    return write_program(c, rows, all_rows);
+}
+
 static void constants(struct comp *c, struct pl_image *img, const struct pl_map_rows *chunk, const struct code code[2])
 {
     float *fp = PL_NEW_N(c->a, float, PL_FP_STATE);
@@ -105,6 +184,7 @@ static void constants(struct comp *c, struct pl_image *img, const struct pl_map_
     fp[PL_FP_ONE] = 1.0f;
     fp[PL_FP_INV_E] = (float)(1.0 / c->cfg->hidden);
     fp[PL_FP_EPS] = (float)c->cfg->rms_eps;
+    fp[PL_FP_INV_D] = (float)(1.0 / c->cfg->head_dim);
     img->fp = fp;
     img->n_fp = PL_FP_STATE;
 
@@ -185,11 +265,13 @@ enum pl_status pl_comp_model(struct pl_arena *a, const struct pl_checkpoint *ck,
     c.em.mlen = arch->mlen;
     c.em.blen = arch->blen;
     c.em.without = opt->without;
+    pl_buf_init(&c.chain.links);
     struct code code[2];
     code[0] = program(&c, &chunk, opt->all_logits);
     code[1] = program(&c, &one, false);
     constants(&c, out, &chunk, code);
     const enum pl_status s = finish(&c, out, code, d);
     emit_fini(&c.em);
+    pl_buf_fini(&c.chain.links);
     return s;
 }

@@ -5,33 +5,41 @@
 #include "emit.h"
 #include "plena/comp.h"
 #include "plena/map.h"
+#include "plena/model_graph.h"
 
-/* Tensor descriptors: a few for the model, then DESC_PER_LAYER for each layer. */
+/* Tensor descriptors: a few for the model, then comp.per_layer for each layer. */
 enum {
     DESC_EMBED,
-    DESC_FINAL_GAIN,
-    DESC_HEAD,
     DESC_ROPE, /* four tables */
     DESC_LOGITS = DESC_ROPE + 4,
     DESC_LAYERS
 };
-enum {
-    LAYER_GAIN1,
-    LAYER_WQ,
-    LAYER_WK,
-    LAYER_WV,
-    LAYER_WO,
-    LAYER_GAIN2,
-    LAYER_GATE,
-    LAYER_UP,
-    LAYER_DOWN,
-    LAYER_K,
-    LAYER_V,
-    DESC_PER_LAYER
-};
+/* Tensors of a layer: its weights, enum pl_weight, and then the cache. comp.slot has their places. */
+enum { LAYER_K = PL_WEIGHTS, LAYER_V, LAYER_TENSORS };
+/* Behind the last layer, as if of one more, stand the final norm and the head; its first linear layer is PL_W_Q. */
+enum { LAYER_FINAL_GAIN = PL_W_INPUT_NORM, LAYER_HEAD = PL_W_Q };
 /* INT SRAM words. */
-enum { INT_POS, INT_TILES, INT_LAST, INT_TOKEN, INT_LAYER, INT_COL, INT_IDS = 16 };
+enum { INT_POS, INT_TILES, INT_LAST, INT_TOKEN, INT_LAYER, INT_COL, INT_HALF, INT_IDS = 16 };
 
+/* chain.c: a linear layer of the program. */
+struct link {
+    unsigned weight; /* enum pl_weight */
+    uint32_t k;      /* inputs */
+    uint32_t sets;   /* of the tiles that MLEN outputs need at once, one chunk of outputs after another */
+    uint32_t tiles;  /* of a set */
+    bool simple;     /* streams through two places only */
+    bool alone;      /* in a loop of its own, or chosen at run time: loads its first weights itself */
+    bool in_layer;
+    struct pl_map_tensor tail; /* lanes behind the results in their last chunk, which must be zero; rows 0: none */
+    /* made by chain_plan */
+    bool whole;      /* takes all of Matrix SRAM */
+    bool waits;      /* finds its first weights in the half of INT_HALF */
+    bool next_layer; /* next: of the next decoder layer */
+    int next;        /* whose weights it has loaded, or -1 */
+    uint32_t ahead;  /* sets */
+};
+
+enum { NO_SLOT = UINT32_MAX >> 1 };
 struct comp {
     struct pl_arena *a;
     const struct pl_checkpoint *ck;
@@ -41,9 +49,33 @@ struct comp {
     struct pl_plan plan;
     struct pl_map_heads heads;
     uint32_t pitch, context;
+    uint32_t per_layer, slot[LAYER_TENSORS]; /* descriptors of a layer; place of each among them, or NO_SLOT */
     struct emit em;
     const struct pl_map_rows *rows; /* of the pass being emitted */
+    struct {
+        struct pl_buf links; /* struct link */
+        size_t at;
+        const struct link *held;       /* whose successor's loads are still to be asked for */
+        bool noting, in_layer, around, hold; /* around: the last layer loads for the first; hold: of emit_next_ahead */
+        uint32_t base, half;           /* tiles: where the halves begin, and of one */
+    } chain;
 };
+
+/* chain.c */
+void chain_begin(struct comp *c, bool noting);
+/* NULL while noting; else what was planned for the link noted at this place. */
+const struct link *chain_link(struct comp *c, const struct link *noted);
+void chain_plan(struct comp *c);
+void emit_chain_start(struct comp *c);
+/* Ask for n tiles along the columns from registers (row, col) on; dst ends up behind them, col is used up. */
+void emit_load_tiles(struct comp *c, uint8_t dst, uint8_t row, uint8_t desc, uint8_t col, uint32_t n);
+/* Load the first sets of register desc to Matrix SRAM from register dst on. */
+void emit_ahead(struct comp *c, const struct link *l, uint8_t desc, uint8_t dst);
+/* Those of its successor; with `hold` only at the next emit_held, behind loads that are needed before. */
+void emit_next_ahead(struct comp *c, const struct link *l, bool hold);
+void emit_held(struct comp *c);
+void emit_turn(struct comp *c);
+uint8_t emit_other_half(struct comp *c); /* register */
 
 /* hbm.c: descriptors, placement and contents of HBM. */
 enum pl_status comp_hbm(struct comp *c, uint32_t logit_rows, struct pl_image *img, struct pl_diag *d);
@@ -65,14 +97,20 @@ uint64_t lane_addr(const struct comp *c, const struct pl_map_tensor *t, uint64_t
 void emit_zero(struct comp *c, const struct pl_map_tensor *t);
 /* Load row 0 of descriptor register `desc` (columns of t) into the one-row tensor t. */
 void emit_load_row(struct comp *c, uint8_t desc, const struct pl_map_tensor *t);
-/* Register with descriptor `k` of the current layer. */
-uint8_t emit_layer_desc(struct comp *c, unsigned k);
+/* Vector instructions on `lanes` lanes from `lane` on, all in one vector row, leave the others alone. Returns the mask
+ * operand. */
+uint8_t set_mask(struct comp *c, uint64_t lane, uint32_t lanes);
+/* Register with the descriptor of a tensor of the current layer. */
+uint8_t emit_layer_desc(struct comp *c, unsigned tensor);
+uint8_t emit_next_layer_desc(struct comp *c, unsigned tensor);
 
 /* gemm.c: y = Linear(x, descriptor). */
 struct gemm {
     const struct pl_map_tensor *x; /* left rows; x->cols = K */
     uint32_t rows;                 /* live ones; whole blocks of BLEN are computed */
-    uint8_t desc;                  /* register */
+    unsigned weight;               /* of the current layer */
+    bool alone;                    /* as in struct link */
+    bool hold;                     /* as in emit_next_ahead */
     uint32_t n;                    /* output columns */
     const struct pl_map_tensor *y;
     uint32_t pack; /* of one live row: outputs [i*pack, (i+1)*pack) go to row i of y; 0: row by row */
@@ -84,10 +122,16 @@ void emit_gemm(struct comp *c, const struct gemm *g);
 
 /* block.c, attention.c, head.c: the operators. */
 void emit_embed(struct comp *c);
-void emit_rmsnorm(struct comp *c, uint8_t desc, uint32_t live);
+void emit_rmsnorm(struct comp *c, const struct pl_map_tensor *gain, uint32_t live);
 void emit_rope_load(struct comp *c);
 /* rows: of tokens, or with `packed` of heads of one token. */
 void emit_rope(struct comp *c, const struct pl_map_tensor *t, uint32_t rows, bool packed, unsigned table);
+/* heads.c: t += bias, for all live tokens; with `pack` to the packed rows of one. Its load goes before. */
+void emit_bias_load(struct comp *c, const struct pl_map_tensor *t, enum pl_weight bias, uint32_t pack);
+void emit_bias(struct comp *c, const struct pl_map_tensor *t, uint32_t pack);
+/* Every head of the rows of t = its RMSNorm. */
+void emit_head_gain_load(struct comp *c, const struct pl_map_tensor *to, enum pl_weight gain);
+void emit_head_norm(struct comp *c, const struct pl_map_tensor *t, uint32_t rows, const struct pl_map_tensor *gain);
 void emit_kv_store(struct comp *c);
 void emit_attention(struct comp *c);
 /* softmax.c: rows of scores become P; m, l and a = exp(old m - m) of every row in FP SRAM. */

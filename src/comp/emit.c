@@ -133,6 +133,8 @@ void emit_op(struct emit *em, const char *name)
     const size_t n = em->ops.len / sizeof(struct pl_op_range);
     struct pl_op_range *last = (struct pl_op_range *)(void *)em->ops.data + (n ? n - 1 : 0);
     if (n && last->end == UINT32_MAX) {
+        if (name && !strcmp(last->name, name))
+            return;
         last->end = pc;
         if (last->begin == pc)
             em->ops.len -= sizeof *last;

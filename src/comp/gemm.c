@@ -1,9 +1,9 @@
-/* gemm.c - a linear layer: weight tiles stream through two halves of Matrix SRAM while the array works on the other.
+/* gemm.c - a linear layer: sets of weight tiles stream through places of Matrix SRAM while the array works on another.
  *
- * For each chunk of PITCH output columns, for each group of K tiles, for each MLEN-wide slice of the chunk: load the
- * next set of tiles in the background, multiply the present one with every block of BLEN rows, swap. A set is the K
- * tiles of one group for MLEN outputs. Rows of the weight beyond its end load as zeros and cost no traffic, so the
- * prefetch behind the last set is free. */
+ * For each chunk of PITCH output columns, for each group of K tiles, for each MLEN-wide slice of the chunk: ask for a set
+ * that comes later, into the place just worked off, and multiply the present one with every block of BLEN rows. A set is
+ * the K tiles of one group for MLEN outputs. Where a chunk is one set, there are as many places as are worth it (chain.c);
+ * else two. Rows of the weight beyond its end load as zeros and cost no traffic, so asking for too much is free. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "comp_internal.h"
 
@@ -13,14 +13,16 @@ struct shape {
     uint32_t slices;  /* MLEN-wide slices of a chunk, also K tiles of a chunk */
     uint32_t k_tiles; /* K tiles in all, whole chunks */
     uint32_t groups;  /* of at most plan.k_tiles */
+    uint32_t chunks, per_row; /* of PITCH outputs; of a packed row */
     uint64_t tile;    /* elements of one tile */
-    uint64_t set;     /* elements between the two sets */
+    uint64_t set;     /* elements between two places */
 };
 
 struct regs {
-    uint8_t row; /* first weight row of the chunk */
-    uint8_t cur; /* Matrix SRAM address of the present set */
-    uint8_t y;   /* where the chunk goes */
+    uint8_t row;  /* first weight row of the chunk; where sets are asked for far ahead, of the next one to ask for */
+    uint8_t cur;  /* Matrix SRAM address of the present set */
+    uint8_t free; /* and of the place that the next set to ask for goes to */
+    uint8_t y;    /* where the chunk goes */
 };
 
 static uint32_t group_tiles(const struct comp *c, const struct shape *s, uint32_t group)
@@ -29,28 +31,18 @@ static uint32_t group_tiles(const struct comp *c, const struct shape *s, uint32_
     return left < c->plan.k_tiles ? left : c->plan.k_tiles;
 }
 
-/* Load the set of (group, rows from row + row_off) into cur, or into the other half. */
-static void load_set(struct comp *c, const struct gemm *g, const struct shape *s, const struct regs *r,
-                     uint32_t group, uint32_t row_off, bool other_half)
+/* Ask for the set of (group, rows from row + row_off), to the free place. */
+static void load_set(struct comp *c, const struct gemm *g, const struct shape *s, const struct regs *r, uint32_t group, uint32_t row_off)
 {
     struct emit *em = &c->em;
-    const uint8_t row = gp_take(em), dst = gp_take(em);
+    const uint8_t row = gp_take(em), dst = gp_take(em), desc = emit_layer_desc(c, g->weight);
     const uint8_t col = emit_const(em, (uint64_t)group * c->plan.k_tiles * c->plan.mlen);
     emit_add(em, row, r->row, row_off);
-    if (other_half) {
-        emit_li(em, dst, s->set);
-        INS(em, S_SUB_INT, .rd = dst, .rs1 = dst, .rs2 = r->cur);
-    } else {
-        emit_add(em, dst, r->cur, 0);
-    }
-    const struct loop l = loop_begin(em, group_tiles(c, s, group));
-    INS(em, H_LOAD_M, .rd = dst, .rs1 = row, .rs2 = g->desc, .rs3 = col);
-    emit_add(em, dst, dst, (int64_t)s->tile);
-    emit_add(em, col, col, c->plan.mlen);
-    loop_end(em, l);
-    gp_give(em, row);
-    gp_give(em, dst);
-    gp_give(em, col);
+    emit_add(em, dst, r->free, 0);
+    emit_load_tiles(c, dst, row, desc, col, group_tiles(c, s, group));
+    const uint8_t used[] = {row, dst, desc, col};
+    for (size_t i = 0; i < sizeof used; i++)
+        gp_give(em, used[i]);
 }
 
 static uint32_t row_blocks(const struct comp *c, const struct gemm *g)
@@ -115,23 +107,24 @@ static void column_looped(struct comp *c, const struct gemm *g, const struct sha
     emit_add(em, o->b0, o->b0, (int64_t)c->plan.blen * c->plan.mlen);
 }
 
-/* All rows against the present set: MLEN columns of results from register out. With BLEN = 4 the array takes a tile every
- * four cycles, and the front end has to keep up: few K tiles are unrolled, and of a single one two columns. */
+/* All rows against the present set: `cols` columns of results, rounded up to BLEN, from register out. With BLEN = 4 the
+ * array takes a tile every four cycles, and the front end has to keep up: few K tiles are unrolled, and of a single one
+ * two columns. */
 static void multiply(struct comp *c, const struct gemm *g, const struct shape *s, const struct regs *r,
-                     uint32_t group, uint8_t out)
+                     uint32_t group, uint32_t cols, uint8_t out)
 {
     struct emit *em = &c->em;
     const uint32_t mlen = c->plan.mlen, blen = c->plan.blen;
     const uint64_t first_chunk = (uint64_t)group * c->plan.k_tiles / s->slices;
     const bool packed = g->pack && g->pack < mlen; /* a new row after every `pack` columns */
-    const uint32_t run = packed ? g->pack : mlen;
-    const uint32_t tiles = group_tiles(c, s, group), unroll = tiles == 1 && run / blen > 1 ? 2 : 1;
+    const uint32_t run = packed ? g->pack : cols, blocks = (run + blen - 1) / blen;
+    const uint32_t tiles = group_tiles(c, s, group), unroll = tiles == 1 && blocks % 2 == 0 ? 2 : 1;
     const struct operands o = {emit_const(em, g->x->base + first_chunk * g->x->rows * c->pitch), gp_take(em), gp_take(em), gp_take(em)};
 
     const struct loop rows = loop_begin(em, row_blocks(c, g));
     emit_add(em, o.b0, r->cur, 0);
-    const struct loop runs = loop_begin(em, mlen / run);
-    const struct loop cols = loop_begin(em, run / blen / unroll);
+    const struct loop runs = loop_begin(em, cols / run);
+    const struct loop columns = loop_begin(em, blocks / unroll);
     for (uint32_t u = 0; u < unroll; u++) {
         if (tiles <= MOST_UNROLLED)
             column_unrolled(c, g, s, &o, tiles);
@@ -140,13 +133,13 @@ static void multiply(struct comp *c, const struct gemm *g, const struct shape *s
         INS(em, M_MM_WO, .rd = out, .imm = u * blen);
     }
     emit_add(em, out, out, unroll * blen);
-    loop_end(em, cols);
+    loop_end(em, columns);
     if (packed)
         emit_add(em, out, out, (int64_t)c->pitch - run);
     loop_end(em, runs);
     if (row_blocks(c, g) > 1) {
         emit_add(em, o.a0, o.a0, (int64_t)blen * c->pitch);
-        emit_add(em, out, out, (int64_t)blen * c->pitch - mlen);
+        emit_add(em, out, out, (int64_t)blen * c->pitch - (int64_t)blocks * blen);
     }
     loop_end(em, rows);
 
@@ -182,29 +175,134 @@ static void add_part(struct comp *c, const struct gemm *g, const struct regs *r)
     gp_give(em, p);
 }
 
-static void group_slices(struct comp *c, const struct gemm *g, const struct shape *s, const struct regs *r,
-                         uint32_t group, bool more_chunks)
+/* The chunk is done: y moves to the next. */
+static void end_chunk(struct comp *c, const struct gemm *g, const struct shape *s, const struct regs *r)
+{
+    if (g->chunk)
+        g->chunk(c, g->ctx);
+    else if (!g->pack || s->per_row > 1)
+        emit_add(&c->em, r->y, r->y, (int64_t)g->y->rows * c->pitch);
+    else
+        emit_add(&c->em, r->y, r->y, (int64_t)(c->pitch / g->pack) * c->pitch);
+}
+
+/* ---- two places ---- */
+static void group_slices(struct comp *c, const struct gemm *g, const struct shape *s, const struct regs *r, uint32_t group)
 {
     struct emit *em = &c->em;
     for (uint32_t i = 0; i < s->slices; i++) {
         if (i + 1 < s->slices)
-            load_set(c, g, s, r, group, (i + 1) * c->plan.mlen, true);
+            load_set(c, g, s, r, group, (i + 1) * c->plan.mlen);
         else if (group + 1 < s->groups)
-            load_set(c, g, s, r, group + 1, 0, true);
-        else if (more_chunks)
-            load_set(c, g, s, r, 0, c->pitch, true);
+            load_set(c, g, s, r, group + 1, 0);
+        else if (s->chunks > 1)
+            load_set(c, g, s, r, 0, c->pitch);
         const uint8_t out = gp_take(em);
         if (group)
             emit_li(em, out, c->rows->part.base + out_offset(c, g, i * c->plan.mlen));
         else
             emit_add(em, out, r->y, (int64_t)out_offset(c, g, i * c->plan.mlen));
-        multiply(c, g, s, r, group, out);
-        emit_li(em, out, s->set);
-        INS(em, S_SUB_INT, .rd = r->cur, .rs1 = out, .rs2 = r->cur);
+        multiply(c, g, s, r, group, c->plan.mlen, out);
+        emit_add(em, out, r->cur, 0);
+        emit_add(em, r->cur, r->free, 0);
+        emit_add(em, r->free, out, 0);
         gp_give(em, out);
     }
     if (group)
         add_part(c, g, r);
+}
+
+static void two_places(struct comp *c, const struct gemm *g, const struct shape *s, const struct regs *r)
+{
+    struct emit *em = &c->em;
+    emit_add(em, r->free, r->cur, (int64_t)s->set);
+    const struct loop packed = loop_begin(em, s->chunks / s->per_row);
+    const struct loop l = loop_begin(em, s->per_row);
+    for (uint32_t group = 0; group < s->groups; group++)
+        group_slices(c, g, s, r, group);
+    end_chunk(c, g, s, r);
+    emit_add(em, r->row, r->row, c->pitch);
+    loop_end(em, l);
+    if (s->per_row > 1)
+        emit_add(em, r->y, r->y, (int64_t)c->pitch - s->per_row * (int64_t)g->y->rows * c->pitch);
+    loop_end(em, packed);
+}
+
+/* ---- many places, a chunk a set ---- */
+static void one_set(struct comp *c, const struct gemm *g, const struct shape *s, const struct regs *r, bool load, uint32_t cols)
+{
+    struct emit *em = &c->em;
+    if (load) {
+        load_set(c, g, s, r, 0, 0);
+        emit_add(em, r->row, r->row, c->pitch);
+        emit_add(em, r->free, r->cur, 0);
+    }
+    const uint8_t out = gp_take(em);
+    emit_add(em, out, r->y, 0);
+    multiply(c, g, s, r, 0, cols, out);
+    gp_give(em, out);
+    emit_add(em, r->cur, r->cur, (int64_t)s->set);
+    end_chunk(c, g, s, r);
+}
+
+static void many_places(struct comp *c, const struct gemm *g, const struct shape *s, const struct regs *r, const struct link *l)
+{
+    struct emit *em = &c->em;
+    const uint32_t places = l->ahead + 1, far = s->chunks - l->ahead, last = g->n - (s->chunks - 1) * c->pitch;
+    if (far) {
+        emit_add(em, r->free, r->cur, (int64_t)(l->ahead * s->set));
+        emit_li(em, r->row, (uint64_t)l->ahead * c->pitch);
+    }
+    if (far >= places) {
+        const struct loop turns = loop_begin(em, far / places);
+        const struct loop sets = loop_begin(em, places);
+        one_set(c, g, s, r, true, c->pitch);
+        loop_end(em, sets);
+        emit_add(em, r->cur, r->cur, -(int64_t)(places * s->set));
+        loop_end(em, turns);
+    }
+    if (far % places) {
+        const struct loop sets = loop_begin(em, far % places);
+        one_set(c, g, s, r, true, c->pitch);
+        loop_end(em, sets);
+    }
+    emit_next_ahead(c, l, g->hold);
+    const uint32_t whole = last < c->pitch ? l->ahead - 1 : l->ahead;
+    if (whole) {
+        const struct loop sets = loop_begin(em, whole);
+        one_set(c, g, s, r, false, c->pitch);
+        loop_end(em, sets);
+    }
+    if (last < c->pitch)
+        one_set(c, g, s, r, false, last);
+}
+
+/* Where the layer's weights stream through; its first sets are there or on their way. */
+static uint8_t first_place(struct comp *c, const struct gemm *g, const struct link *l)
+{
+    struct emit *em = &c->em;
+    uint8_t cur;
+    if (l->alone && !l->whole) {
+        cur = emit_other_half(c);
+    } else {
+        cur = emit_const(em, 0);
+        if (!l->whole)
+            INS(em, S_LD_INT, .rd = cur, .imm = INT_HALF);
+    }
+    if (!l->waits) {
+        const uint8_t desc = emit_layer_desc(c, g->weight);
+        emit_ahead(c, l, desc, cur);
+        gp_give(em, desc);
+    }
+    return cur;
+}
+
+/* The lanes of y's last chunk that no result goes to. */
+static struct pl_map_tensor tail_of(const struct comp *c, const struct gemm *g, const struct link *l)
+{
+    if (l->simple || g->chunk || g->pack || g->n % c->pitch == 0)
+        return (struct pl_map_tensor){0};
+    return (struct pl_map_tensor){lane_addr(c, g->y, g->n / c->pitch * c->pitch), g->y->rows, c->pitch};
 }
 
 void emit_gemm(struct comp *c, const struct gemm *g)
@@ -213,29 +311,25 @@ void emit_gemm(struct comp *c, const struct gemm *g)
     struct shape s = {.slices = c->heads.token_tiles, .tile = (uint64_t)c->plan.mlen * c->plan.mlen};
     s.k_tiles = (g->x->cols + c->pitch - 1) / c->pitch * s.slices;
     s.groups = (s.k_tiles + c->plan.k_tiles - 1) / c->plan.k_tiles;
-    s.set = s.tile * (s.k_tiles < c->plan.k_tiles ? s.k_tiles : c->plan.k_tiles);
-    const uint32_t chunks = (g->n + c->pitch - 1) / c->pitch;
-    const uint32_t per_row = g->pack > c->pitch ? g->pack / c->pitch : 1; /* chunks of a packed row */
-    const int64_t chunk = (int64_t)g->y->rows * c->pitch; /* between chunks of a row */
-
-    const struct regs r = {emit_const(em, 0), emit_const(em, 0), emit_const(em, g->y->base)};
-    load_set(c, g, &s, &r, 0, 0, false);
-    const struct loop packed = loop_begin(em, per_row > 1 ? chunks / per_row : 1);
-    const struct loop l = loop_begin(em, per_row > 1 ? per_row : chunks);
-    for (uint32_t group = 0; group < s.groups; group++)
-        group_slices(c, g, &s, &r, group, chunks > 1);
-    if (g->chunk)
-        g->chunk(c, g->ctx);
-    else if (!g->pack || per_row > 1)
-        emit_add(em, r.y, r.y, chunk);
-    else
-        emit_add(em, r.y, r.y, (int64_t)(c->pitch / g->pack) * c->pitch);
-    emit_add(em, r.row, r.row, c->pitch);
-    loop_end(em, l);
-    if (per_row > 1)
-        emit_add(em, r.y, r.y, (int64_t)c->pitch - per_row * chunk);
-    loop_end(em, packed);
-    gp_give(em, r.row);
-    gp_give(em, r.cur);
-    gp_give(em, r.y);
+    s.chunks = (g->n + c->pitch - 1) / c->pitch;
+    s.per_row = g->pack > c->pitch ? g->pack / c->pitch : 1;
+    struct link note = {.weight = g->weight, .k = g->x->cols, .sets = s.chunks, .tiles = group_tiles(c, &s, 0), .alone = g->alone,
+                        .in_layer = c->chain.in_layer, .simple = s.groups * s.slices > 1 || s.per_row > 1};
+    note.tail = tail_of(c, g, &note);
+    s.set = s.tile * note.tiles;
+    const struct link *l = chain_link(c, &note);
+    if (!l)
+        return;
+    const struct regs r = {emit_const(em, 0), first_place(c, g, l), gp_take(em), emit_const(em, g->y->base)};
+    if (l->simple) {
+        two_places(c, g, &s, &r);
+        emit_next_ahead(c, l, g->hold);
+    } else {
+        many_places(c, g, &s, &r, l);
+    }
+    if (!l->whole && !l->alone)
+        emit_turn(c);
+    const uint8_t used[] = {r.row, r.cur, r.free, r.y};
+    for (size_t i = 0; i < sizeof used; i++)
+        gp_give(em, used[i]);
 }

@@ -21,6 +21,12 @@ struct places {
     uint32_t n;
 };
 
+/* Descriptor 0 of what would be one more layer. */
+static uint32_t behind_layers(const struct comp *c)
+{
+    return DESC_LAYERS + c->cfg->n_layers * c->per_layer;
+}
+
 static uint64_t reserve(struct hbm *h, uint64_t bytes)
 {
     const uint64_t at = h->used;
@@ -28,11 +34,17 @@ static uint64_t reserve(struct hbm *h, uint64_t bytes)
     return at;
 }
 
+/* tile: 0, or that of a tensor that H_LOAD_M takes tile by tile. */
 static struct pl_desc *place(struct hbm *h, uint32_t index, const char *name, uint64_t rows, uint32_t cols,
-                             const struct pl_format *format)
+                             const struct pl_format *format, uint32_t tile)
 {
     struct pl_desc *t = &h->desc[index];
     *t = (struct pl_desc){.name = name, .rows = (uint32_t)rows, .cols = cols, .format = *format};
+    if (tile) {
+        t->tile = tile;
+        t->elem_base = reserve(h, pl_desc_tiled_bytes(t));
+        return t;
+    }
     t->elem_stride = (uint32_t)pl_format_row_bytes(format, cols);
     t->scale_stride = (uint32_t)pl_format_row_scales(format, cols);
     t->elem_base = reserve(h, rows * t->elem_stride);
@@ -41,11 +53,15 @@ static struct pl_desc *place(struct hbm *h, uint32_t index, const char *name, ui
     return t;
 }
 
-/* Quantise a row of floats into place. */
+/* Quantise a row of floats into place. A piece holds whole blocks. */
 static void put_row(const struct hbm *h, const struct pl_desc *t, uint32_t row, const float *x, uint32_t *code)
 {
-    pl_quantise(&t->format, x, NULL, t->cols, code, h->data + t->scale_base + (uint64_t)row * t->scale_stride);
-    pl_pack(pl_format_bits(&t->format), code, t->cols, h->data + t->elem_base + (uint64_t)row * t->elem_stride);
+    for (uint32_t c = 0; c < t->cols;) {
+        const struct pl_desc_place at = pl_desc_place(t, row, c);
+        pl_quantise(&t->format, x + c, NULL, at.n, code, h->data + at.scale);
+        pl_pack(pl_format_bits(&t->format), code, at.n, h->data + at.elem);
+        c += at.n;
+    }
 }
 
 /* A checkpoint tensor, its rows and columns moved to their places; places without a source are zero. */
@@ -78,22 +94,11 @@ static void put_tensor(const struct hbm *h, const struct pl_desc *t, const struc
     }
 }
 
-/* Lanes of heads in slots. split: the halves of a head start the halves of its slot (RoPE partners). */
-static struct places head_places(struct comp *c, bool query, bool split)
+static struct places places(struct comp *c, enum pl_lanes lanes)
 {
-    const uint32_t n_heads = query ? c->cfg->n_heads : c->cfg->n_kv_heads;
-    const uint32_t hs = c->plan.head_slot, dim = c->cfg->head_dim;
-    int32_t *map = PL_NEW_N(c->a, int32_t, (size_t)n_heads * hs);
-    for (uint32_t i = 0; i < n_heads * hs; i++)
-        map[i] = NO_LANE;
-    for (uint32_t h = 0; h < n_heads; h++) {
-        const uint32_t first = (query ? pl_model_head_place(c->cfg, h) : h) * hs;
-        for (uint32_t i = 0; i < dim; i++) {
-            const uint32_t lane = split && i >= dim / 2 ? hs / 2 + i - dim / 2 : i;
-            map[first + lane] = (int32_t)(h * dim + i);
-        }
-    }
-    return (struct places){map, n_heads * hs};
+    const uint32_t n = pl_lanes_count(c->cfg, c->plan.head_slot, lanes);
+    int32_t *map = PL_NEW_N(c->a, int32_t, n);
+    return (struct places){pl_lanes_map(c->cfg, c->plan.head_slot, lanes, map) ? map : NULL, n};
 }
 
 static void put_rope(const struct hbm *h)
@@ -102,14 +107,14 @@ static void put_rope(const struct hbm *h)
     const uint32_t hs = c->plan.head_slot, half = c->cfg->head_dim / 2;
     double *freq = pl_alloc(c->a, sizeof *freq * half);
     pl_rope_inv_freq(c->cfg, freq);
-    const double scale = 1.0 / sqrt((double)c->cfg->head_dim) / (c->plan.rotate ? c->plan.rotate : 1);
+    const double scale[2] = {pl_rope_scale(c->cfg, true) / (c->plan.rotate ? c->plan.rotate : 1), pl_rope_scale(c->cfg, false)};
     float *x = pl_alloc(c->a, sizeof *x * hs);
     uint32_t *code = pl_alloc(c->a, sizeof *code * hs);
     for (unsigned k = 0; k < 4; k++) {
         const struct pl_desc *t = &h->desc[DESC_ROPE + k];
         for (uint32_t p = 0; p < t->rows; p++) {
             for (uint32_t i = 0; i < half; i++) {
-                const double angle = p * freq[i], v = (k % 2 ? sin(angle) : cos(angle)) * (k < 2 ? scale : 1.0);
+                const double angle = p * freq[i], v = (k % 2 ? sin(angle) : cos(angle)) * scale[k / 2];
                 x[i] = (float)(k % 2 ? -v : v);
                 x[hs / 2 + i] = (float)v;
             }
@@ -125,66 +130,61 @@ static void lay_out(struct hbm *h, uint32_t logit_rows, uint32_t capacity)
     const struct pl_format vec = {.kind = PL_FORMAT_FLOAT, .elem = c->plan.vec, .block = 1};
     const struct pl_format w = pl_format_resolve(c->plan.weight, c->plan.vec);
     const struct pl_format kv = pl_format_resolve(c->plan.kv, c->plan.vec);
-    const uint32_t hs = c->plan.head_slot, q = m->n_heads * hs, k = m->n_kv_heads * hs;
+    const uint32_t hs = c->plan.head_slot, tile = c->plan.mlen;
     static const char *const rope_name[] = {"rope.cos_q", "rope.sin_q", "rope.cos_k", "rope.sin_k"};
 
-    place(h, DESC_EMBED, "embed_tokens", m->vocab, m->hidden, &vec);
-    place(h, DESC_FINAL_GAIN, "norm", 1, m->hidden, &vec);
-    place(h, DESC_HEAD, "lm_head", m->vocab, m->hidden, &w);
+    place(h, DESC_EMBED, "embed_tokens", m->vocab, m->hidden, &vec, 0);
     for (unsigned i = 0; i < 4; i++)
-        place(h, DESC_ROPE + i, rope_name[i], capacity, hs, &vec)->repeat = hs < c->arch->vlen;
-    for (uint32_t l = 0; l < m->n_layers; l++) {
-        const uint32_t at = DESC_LAYERS + l * DESC_PER_LAYER;
-        const struct {
-            const char *name;
-            uint32_t rows, cols;
-            const struct pl_format *format;
-        } t[LAYER_K] = {
-            [LAYER_GAIN1] = {"input_layernorm", 1, m->hidden, &vec}, [LAYER_WQ] = {"q_proj", q, m->hidden, &w},
-            [LAYER_WK] = {"k_proj", k, m->hidden, &w},               [LAYER_WV] = {"v_proj", k, m->hidden, &w},
-            [LAYER_WO] = {"o_proj", m->hidden, q, &w},               [LAYER_GAIN2] = {"post_attention_layernorm", 1, m->hidden, &vec},
-            [LAYER_GATE] = {"gate_proj", m->ffn, m->hidden, &w},     [LAYER_UP] = {"up_proj", m->ffn, m->hidden, &w},
-            [LAYER_DOWN] = {"down_proj", m->hidden, m->ffn, &w}};
-        for (uint32_t i = 0; i < LAYER_K; i++)
-            place(h, at + i, pl_arena_printf(c->a, "layers.%u.%s", l, t[i].name), t[i].rows, t[i].cols, t[i].format);
-    }
+        place(h, DESC_ROPE + i, rope_name[i], capacity, hs, &vec, 0)->repeat = hs < c->arch->vlen;
+    for (uint32_t l = 0; l < m->n_layers; l++)
+        for (unsigned i = 1; i < PL_WEIGHTS; i++) {
+            const struct pl_weight_info *t = pl_weight_info((enum pl_weight)i);
+            if (c->slot[i] != NO_SLOT)
+                place(h, DESC_LAYERS + l * c->per_layer + c->slot[i], pl_arena_printf(c->a, "layers.%u.%s", l, t->name),
+                      pl_lanes_count(m, hs, t->rows), pl_lanes_count(m, hs, t->cols), t->linear ? &w : &vec, t->linear ? tile : 0)
+                    ->repeat = t->cols == PL_LANES_HEAD_ROPE && hs < c->arch->vlen;
+        }
+    for (uint32_t i = 0; i < c->slot[LAYER_HEAD]; i++) /* of those, only one is used */
+        place(h, behind_layers(c) + i, "norm", 1, m->hidden, &vec, 0);
+    place(h, behind_layers(c) + c->slot[LAYER_HEAD], "lm_head", m->vocab, m->hidden, &w, tile);
     /* What is only written at run time comes last, behind the image's data. */
     for (uint32_t l = 0; l < m->n_layers; l++)
         for (uint32_t i = 0; i < 2; i++)
-            place(h, DESC_LAYERS + l * DESC_PER_LAYER + LAYER_K + i,
-                  pl_arena_printf(c->a, "layers.%u.%s_cache", l, i ? "v" : "k"), capacity, k, &kv);
-    place(h, DESC_LOGITS, "logits", logit_rows, m->vocab, &vec);
+            place(h, DESC_LAYERS + l * c->per_layer + c->slot[i ? LAYER_V : LAYER_K],
+                  pl_arena_printf(c->a, "layers.%u.%s_cache", l, i ? "v" : "k"), capacity, m->n_kv_heads * hs, &kv, 0);
+    place(h, DESC_LOGITS, "logits", logit_rows, m->vocab, &vec, 0);
 }
 
 static void put_weights(struct hbm *h)
 {
     struct comp *c = h->c;
-    const struct pl_model_config *m = c->cfg;
-    const struct places rope_q = head_places(c, true, true), rope_k = head_places(c, false, true);
-    const struct places plain_q = head_places(c, true, false), plain_k = head_places(c, false, false);
     put_tensor(h, &h->desc[DESC_EMBED], c->ck->embed, NULL, NULL);
-    put_tensor(h, &h->desc[DESC_FINAL_GAIN], c->ck->final_norm, NULL, NULL);
-    put_tensor(h, &h->desc[DESC_HEAD], c->ck->lm_head, NULL, NULL);
+    put_tensor(h, &h->desc[behind_layers(c) + c->slot[LAYER_FINAL_GAIN]], c->ck->final_norm, NULL, NULL);
+    put_tensor(h, &h->desc[behind_layers(c) + c->slot[LAYER_HEAD]], c->ck->lm_head, NULL, NULL);
     put_rope(h);
-    for (uint32_t l = 0; l < m->n_layers; l++) {
-        const struct pl_layer_tensors *t = &c->ck->layer[l];
-        const struct pl_desc *at = &h->desc[DESC_LAYERS + l * DESC_PER_LAYER];
-        put_tensor(h, &at[LAYER_GAIN1], t->input_norm, NULL, NULL);
-        put_tensor(h, &at[LAYER_WQ], t->q, &rope_q, NULL);
-        put_tensor(h, &at[LAYER_WK], t->k, &rope_k, NULL);
-        put_tensor(h, &at[LAYER_WV], t->v, &plain_k, NULL);
-        put_tensor(h, &at[LAYER_WO], t->o, NULL, &plain_q);
-        put_tensor(h, &at[LAYER_GAIN2], t->post_norm, NULL, NULL);
-        put_tensor(h, &at[LAYER_GATE], t->gate, NULL, NULL);
-        put_tensor(h, &at[LAYER_UP], t->up, NULL, NULL);
-        put_tensor(h, &at[LAYER_DOWN], t->down, NULL, NULL);
+    for (unsigned i = 1; i < PL_WEIGHTS; i++) {
+        const struct pl_weight_info *info = pl_weight_info((enum pl_weight)i);
+        const struct places rows = places(c, info->rows), cols = places(c, info->cols);
+        for (uint32_t l = 0; l < c->cfg->n_layers; l++) {
+            const struct pl_tensor *t = pl_layer_weight(&c->ck->layer[l], (enum pl_weight)i);
+            if (t)
+                put_tensor(h, &h->desc[DESC_LAYERS + l * c->per_layer + c->slot[i]], t, &rows, &cols);
+        }
     }
+}
+
+/* Which tensors a layer of the model has. */
+static void number_tensors(struct comp *c)
+{
+    for (unsigned i = 0; i < LAYER_TENSORS; i++)
+        c->slot[i] = i >= PL_WEIGHTS || pl_model_has_weight(c->cfg, (enum pl_weight)i) ? c->per_layer++ : NO_SLOT;
 }
 
 enum pl_status comp_hbm(struct comp *c, uint32_t logit_rows, struct pl_image *img, struct pl_diag *d)
 {
     struct hbm h = {.c = c};
-    const uint32_t n = DESC_LAYERS + c->cfg->n_layers * DESC_PER_LAYER;
+    number_tensors(c);
+    const uint32_t n = behind_layers(c) + c->slot[LAYER_HEAD] + 1;
     const uint32_t tile = c->plan.kv_tile;
     const uint32_t capacity = (c->context + tile - 1) / tile * tile + 64; /* a chunk may overhang the context */
     h.desc = PL_NEW_N(c->a, struct pl_desc, n);
@@ -197,7 +197,7 @@ enum pl_status comp_hbm(struct comp *c, uint32_t logit_rows, struct pl_image *im
     img->hbm_bytes = h.used;
     if (c->opt.no_weights)
         return PL_OK;
-    const uint64_t data = h.desc[DESC_LAYERS + LAYER_K].elem_base; /* everything before the first KV cache */
+    const uint64_t data = h.desc[DESC_LAYERS + c->slot[LAYER_K]].elem_base; /* everything before the first KV cache */
     h.data = pl_alloc_bulk(c->a, data, 1);
     if (!h.data)
         return pl_fail(d, PL_ENOMEM, "no memory for an HBM image of %llu bytes", (unsigned long long)data);

@@ -62,23 +62,19 @@ void emit_head(struct comp *c, bool all_rows)
     struct emit *em = &c->em;
     const struct pl_map_rows *m = c->rows;
     emit_op(em, "final_norm");
-    uint8_t desc = emit_const(em, DESC_FINAL_GAIN);
-    emit_rmsnorm(c, desc, all_rows ? m->live : 1);
-    gp_give(em, desc);
+    emit_rmsnorm(c, &m->gain[0], all_rows ? m->live : 1); /* the gain of a layer behind the last is the final one */
 
     emit_op(em, "lm_head");
     struct head_ctx h = {all_rows};
     INS(em, S_LD_FP, .rd = 7, .imm = PL_FP_NEG_INF);
     INS(em, S_ST_INT, .rd = 0, .imm = INT_TOKEN);
     INS(em, S_ST_INT, .rd = 0, .imm = INT_COL);
-    desc = emit_const(em, DESC_HEAD);
     const struct gemm g = {.x = &m->y,
                            .rows = all_rows ? m->live : 1,
-                           .desc = desc,
+                           .weight = LAYER_HEAD,
                            .n = c->cfg->vocab,
                            .y = &m->score,
                            .chunk = logits_chunk,
                            .ctx = &h};
     emit_gemm(c, &g);
-    gp_give(em, desc);
 }

@@ -81,10 +81,29 @@ void emit_load_row(struct comp *c, uint8_t desc, const struct pl_map_tensor *t)
     gp_give(&c->em, x.col);
 }
 
-uint8_t emit_layer_desc(struct comp *c, unsigned k)
+uint8_t emit_next_layer_desc(struct comp *c, unsigned tensor)
+{
+    const uint8_t r = emit_layer_desc(c, tensor);
+    emit_add(&c->em, r, r, c->per_layer);
+    return r;
+}
+
+uint8_t emit_layer_desc(struct comp *c, unsigned tensor)
 {
     const uint8_t r = gp_take(&c->em);
     INS(&c->em, S_LD_INT, .rd = r, .rs1 = 0, .imm = INT_LAYER);
-    emit_add(&c->em, r, r, k);
+    emit_add(&c->em, r, r, c->slot[tensor]);
     return r;
+}
+
+uint8_t set_mask(struct comp *c, uint64_t lane, uint32_t lanes)
+{
+    struct emit *em = &c->em;
+    const uint32_t vlen = c->arch->vlen, hlen = c->plan.hlen;
+    if (lanes >= vlen)
+        return 0;
+    const uint8_t r = emit_const(em, (((uint64_t)1 << (lanes / hlen)) - 1) << (lane % vlen / hlen));
+    INS(em, C_SET_V_MASK_REG, .rd = r);
+    gp_give(em, r);
+    return 1;
 }

@@ -36,6 +36,13 @@ static uint32_t spread_rows(const struct pl_model_config *model, const struct pl
     return round_up(kv * group, plan->blen) < kv * round_up(group, plan->blen) ? kv * group : 0;
 }
 
+/* Lanes of the row that holds a bias: of packed heads one vector row at least for each row. */
+static uint32_t bias_cols(const struct pl_arch *arch, const struct pl_model_config *model, uint32_t hs, uint32_t pack)
+{
+    const uint32_t group = model->n_heads / model->n_kv_heads, most = model->o_bias ? model->hidden : 0;
+    return !model->qkv_bias ? most : umax(most, pack ? group * umax(pack, arch->vlen) : model->n_heads * hs);
+}
+
 static void lay_out(const struct pl_arch *arch, const struct pl_model_config *model, const struct pl_plan *plan,
                     uint32_t live, uint32_t pack, uint32_t spread, struct pl_map_rows *out)
 {
@@ -74,7 +81,11 @@ static void lay_out(const struct pl_arch *arch, const struct pl_model_config *mo
     out->score = take(&used, pitch, umax(scores, umax(rows, out->att_alloc)), pitch);
     out->pv = take(&used, pitch, out->att_alloc, umax(hs, pitch));
     out->part = take(&used, pitch, pack ? per_chunk + blen - 1 : rows, pitch);
-    out->gain = take(&used, pitch, 1, model->hidden);
+    for (unsigned i = 0; i < 2; i++)
+        out->gain[i] = take(&used, pitch, 1, model->hidden);
+    out->bias = take(&used, pitch, 1, bias_cols(arch, model, hs, pack));
+    for (unsigned i = 0; i < 2; i++)
+        out->head_gain[i] = take(&used, pitch, 1, model->qk_norm ? hs : 0);
     out->tmp = take(&used, pitch, 1, pitch);
     for (unsigned i = 0; i < 4; i++)
         out->rope[i] = take(&used, pitch, rows, hs);

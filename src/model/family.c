@@ -262,9 +262,10 @@ enum pl_status pl_model_runnable(const struct pl_model_config *c, struct pl_diag
     const struct {
         bool has;
         const char *what;
-    } f[] = {{c->qkv_bias || c->o_bias, "attention biases"}, {c->qk_norm, "norms of q and k"},
-             {c->sinks, "attention sinks"},                  {c->window != 0, "sliding windows"},
-             {c->mla.kv_rank != 0, "latent attention (MLA)"}, {c->moe.experts != 0, "mixture of experts"}};
+    } f[] = {{c->sinks, "attention sinks"},
+             {c->window != 0, "sliding windows"},
+             {c->mla.kv_rank != 0, "latent attention (MLA)"},
+             {c->moe.experts != 0, "mixture of experts"}};
     for (size_t i = 0; i < PL_COUNT(f); i++)
         if (f[i].has)
             return pl_fail(d, PL_EUNSUPPORTED, "model_type %s: %s are described, but neither executed nor compiled yet",

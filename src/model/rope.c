@@ -135,3 +135,8 @@ void pl_rope_inv_freq(const struct pl_model_config *c, double *inv_freq)
         }
     }
 }
+
+double pl_rope_scale(const struct pl_model_config *c, bool query)
+{
+    return query ? c->rope.attention * c->rope.softmax / sqrt((double)c->head_dim) : c->rope.attention;
+}

@@ -5,24 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "nn_internal.h"
+#include "float_internal.h"
 
-/* Activations are double arrays in both modes; F32 mode rounds every stored value to float, so that its results are
- * those of a float implementation while norms, softmax and rotations share one text. */
 struct flayer {
-    float *input_norm, *post_norm, *q, *k, *v, *o, *gate, *up, *down;
-    double *k_cache, *v_cache; /* [context][K*D] */
-};
-struct fmodel {
-    bool f32;
-    uint32_t n_layers;
-    float *embed, *final_norm, *lm_head;
-    struct flayer *layer;
-    double *inv_freq;
+    float *input_norm, *post_norm, *gate, *up, *down;
+    struct fattention *attention;
 };
 
-static float *weights(const struct pl_tensor *t)
+float *f_weights(const struct pl_tensor *t)
 {
+    if (!t)
+        return NULL;
     float *p = nn_alloc(t->count, sizeof *p);
     pl_tensor_to_f32(t, 0, t->count, p);
     return p;
@@ -35,27 +28,21 @@ enum pl_status fmodel_new(const struct pl_nn *nn, struct fmodel **out, struct pl
     struct fmodel *f = nn_alloc(1, sizeof *f);
     f->f32 = nn->mode == PL_NN_F32;
     f->n_layers = c->n_layers;
-    f->embed = weights(nn->ck->embed);
-    f->final_norm = weights(nn->ck->final_norm);
-    f->lm_head = c->tied ? f->embed : weights(nn->ck->lm_head);
-    f->inv_freq = nn_alloc(c->head_dim / 2, sizeof *f->inv_freq);
+    f->embed = f_weights(nn->ck->embed);
+    f->final_norm = f_weights(nn->ck->final_norm);
+    f->lm_head = c->tied ? f->embed : f_weights(nn->ck->lm_head);
+    f->inv_freq = nn_alloc(pl_model_rope_dim(c) / 2, sizeof *f->inv_freq);
     pl_rope_inv_freq(c, f->inv_freq);
     f->layer = nn_alloc(c->n_layers, sizeof *f->layer);
-    const size_t kv = (size_t)c->n_kv_heads * c->head_dim;
     for (uint32_t l = 0; l < c->n_layers; l++) {
         const struct pl_layer_tensors *t = &nn->ck->layer[l];
         struct flayer *y = &f->layer[l];
-        y->input_norm = weights(t->input_norm);
-        y->post_norm = weights(t->post_norm);
-        y->q = weights(t->q);
-        y->k = weights(t->k);
-        y->v = weights(t->v);
-        y->o = weights(t->o);
-        y->gate = weights(t->gate);
-        y->up = weights(t->up);
-        y->down = weights(t->down);
-        y->k_cache = nn_alloc(nn->context * kv, sizeof *y->k_cache);
-        y->v_cache = nn_alloc(nn->context * kv, sizeof *y->v_cache);
+        y->input_norm = f_weights(t->input_norm);
+        y->post_norm = f_weights(t->post_norm);
+        y->gate = f_weights(t->gate);
+        y->up = f_weights(t->up);
+        y->down = f_weights(t->down);
+        y->attention = f_attention_new(nn, l);
     }
     *out = f;
     return PL_OK;
@@ -63,11 +50,10 @@ enum pl_status fmodel_new(const struct pl_nn *nn, struct fmodel **out, struct pl
 
 static void free_layer(struct flayer *y)
 {
-    float *const w[] = {y->input_norm, y->post_norm, y->q, y->k, y->v, y->o, y->gate, y->up, y->down};
+    float *const w[] = {y->input_norm, y->post_norm, y->gate, y->up, y->down};
     for (size_t i = 0; i < PL_COUNT(w); i++)
         free(w[i]);
-    free(y->k_cache);
-    free(y->v_cache);
+    f_attention_free(y->attention);
 }
 
 void fmodel_free(struct fmodel *f)
@@ -85,13 +71,12 @@ void fmodel_free(struct fmodel *f)
     free(f);
 }
 
-static double keep(const struct fmodel *f, double x)
+double f_keep(const struct fmodel *f, double x)
 {
     return f->f32 ? (double)(float)x : x;
 }
 
-/* y[S][N] = x[S][K] w[N][K]^T */
-static void linear(const struct fmodel *f, const double *x, const float *w, size_t s, size_t n, size_t k, double *y)
+void f_linear(const struct fmodel *f, const double *x, const float *w, size_t s, size_t n, size_t k, double *y)
 {
     if (f->f32) {
         float *xf = nn_alloc(s * k, sizeof *xf), *yf = nn_alloc(s * n, sizeof *yf);
@@ -115,7 +100,7 @@ static void linear(const struct fmodel *f, const double *x, const float *w, size
         }
 }
 
-static void rmsnorm(const struct fmodel *f, const double *x, const float *gain, size_t s, size_t e, double eps, double *y)
+void f_rmsnorm(const struct fmodel *f, const double *x, const float *gain, size_t s, size_t e, double eps, double *y)
 {
     for (size_t i = 0; i < s; i++) {
         double sum = 0;
@@ -123,86 +108,19 @@ static void rmsnorm(const struct fmodel *f, const double *x, const float *gain, 
             sum += x[i * e + j] * x[i * e + j];
         const double r = 1.0 / sqrt(sum / (double)e + eps);
         for (size_t j = 0; j < e; j++)
-            y[i * e + j] = keep(f, x[i * e + j] * r * (double)gain[j]);
+            y[i * e + j] = f_keep(f, x[i * e + j] * r * (double)gain[j]);
     }
-}
-
-/* Rotate pairs (i, i + D/2) of every head by the token's position. */
-static void rope(const struct fmodel *f, double *x, size_t s, size_t heads, size_t dim, uint32_t pos)
-{
-    for (size_t t = 0; t < s; t++)
-        for (size_t i = 0; i < dim / 2; i++) {
-            const double angle = (double)(pos + t) * f->inv_freq[i], co = cos(angle), si = sin(angle);
-            for (size_t h = 0; h < heads; h++) {
-                double *p = x + (t * heads + h) * dim;
-                const double a = p[i], b = p[i + dim / 2];
-                p[i] = keep(f, a * co - b * si);
-                p[i + dim / 2] = keep(f, b * co + a * si);
-            }
-        }
-}
-
-/* One head of one token over `n` cached tokens. q, o [D]; k, v with `stride` between tokens. */
-static void attend(const struct fmodel *f, const double *q, const double *k, const double *v, size_t n, size_t stride,
-                   size_t dim, double *p, double *o)
-{
-    double max = -INFINITY, sum = 0;
-    const double scale = 1.0 / sqrt((double)dim);
-    for (size_t t = 0; t < n; t++) {
-        double dot = 0;
-        for (size_t i = 0; i < dim; i++)
-            dot += q[i] * k[t * stride + i];
-        p[t] = dot * scale;
-        max = p[t] > max ? p[t] : max;
-    }
-    for (size_t t = 0; t < n; t++)
-        sum += p[t] = exp(p[t] - max);
-    memset(o, 0, dim * sizeof *o);
-    for (size_t t = 0; t < n; t++)
-        for (size_t i = 0; i < dim; i++)
-            o[i] += p[t] * v[t * stride + i];
-    for (size_t i = 0; i < dim; i++)
-        o[i] = keep(f, o[i] / sum);
-}
-
-static void attention(const struct pl_nn *nn, struct flayer *y, const double *h, size_t s, double *out)
-{
-    const struct pl_model_config *c = nn->cfg;
-    const struct fmodel *f = nn->f;
-    const size_t dim = c->head_dim, kv = c->n_kv_heads * dim, qn = c->n_heads * dim, group = c->n_heads / c->n_kv_heads;
-    const uint32_t pos = nn->length;
-    double *q = nn_alloc(s * qn, sizeof *q), *o = nn_alloc(s * qn, sizeof *o);
-    double *k = y->k_cache + pos * kv, *v = y->v_cache + pos * kv;
-    linear(f, h, y->q, s, qn, c->hidden, q);
-    linear(f, h, y->k, s, kv, c->hidden, k);
-    linear(f, h, y->v, s, kv, c->hidden, v);
-    rope(f, q, s, c->n_heads, dim, pos);
-    rope(f, k, s, c->n_kv_heads, dim, pos);
-#pragma omp parallel
-    {
-        double *p = nn_alloc(pos + s, sizeof *p);
-#pragma omp for schedule(dynamic, 4)
-        for (size_t i = 0; i < s * c->n_heads; i++) {
-            const size_t t = i / c->n_heads, head = i % c->n_heads, g = head / group * dim;
-            attend(f, q + t * qn + head * dim, y->k_cache + g, y->v_cache + g, pos + t + 1, kv, dim, p,
-                   o + t * qn + head * dim);
-        }
-        free(p);
-    }
-    linear(f, o, y->o, s, c->hidden, qn, out);
-    free(q);
-    free(o);
 }
 
 static void mlp(const struct pl_nn *nn, const struct flayer *y, const double *h, size_t s, double *out)
 {
     const struct pl_model_config *c = nn->cfg;
     double *g = nn_alloc(s * c->ffn, sizeof *g), *u = nn_alloc(s * c->ffn, sizeof *u);
-    linear(nn->f, h, y->gate, s, c->ffn, c->hidden, g);
-    linear(nn->f, h, y->up, s, c->ffn, c->hidden, u);
+    f_linear(nn->f, h, y->gate, s, c->ffn, c->hidden, g);
+    f_linear(nn->f, h, y->up, s, c->ffn, c->hidden, u);
     for (size_t i = 0; i < s * c->ffn; i++)
-        g[i] = keep(nn->f, g[i] / (1.0 + exp(-g[i])) * u[i]);
-    linear(nn->f, g, y->down, s, c->hidden, c->ffn, out);
+        g[i] = f_keep(nn->f, g[i] / (1.0 + exp(-g[i])) * u[i]);
+    f_linear(nn->f, g, y->down, s, c->hidden, c->ffn, out);
     free(g);
     free(u);
 }
@@ -217,19 +135,19 @@ void fmodel_forward(struct pl_nn *nn, const uint32_t *ids, size_t n, bool last_o
         x[i] = (double)f->embed[ids[i / e] * e + i % e];
     for (uint32_t l = 0; l < c->n_layers; l++) {
         struct flayer *y = &f->layer[l];
-        rmsnorm(f, x, y->input_norm, n, e, c->rms_eps, h);
-        attention(nn, y, h, n, delta);
+        f_rmsnorm(f, x, y->input_norm, n, e, c->rms_eps, h);
+        f_attention(nn, y->attention, h, n, delta);
         for (size_t i = 0; i < n * e; i++)
-            x[i] = keep(f, x[i] + delta[i]);
-        rmsnorm(f, x, y->post_norm, n, e, c->rms_eps, h);
+            x[i] = f_keep(f, x[i] + delta[i]);
+        f_rmsnorm(f, x, y->post_norm, n, e, c->rms_eps, h);
         mlp(nn, y, h, n, delta);
         for (size_t i = 0; i < n * e; i++)
-            x[i] = keep(f, x[i] + delta[i]);
+            x[i] = f_keep(f, x[i] + delta[i]);
     }
     const size_t first = last_only ? n - 1 : 0, rows = n - first;
     double *out = nn_alloc(rows * c->vocab, sizeof *out);
-    rmsnorm(f, x + first * e, f->final_norm, rows, e, c->rms_eps, h);
-    linear(f, h, f->lm_head, rows, c->vocab, e, out);
+    f_rmsnorm(f, x + first * e, f->final_norm, rows, e, c->rms_eps, h);
+    f_linear(f, h, f->lm_head, rows, c->vocab, e, out);
     for (size_t i = 0; i < rows * c->vocab; i++)
         logits[i] = (float)out[i];
     free(x);

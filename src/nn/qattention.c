@@ -103,10 +103,10 @@ static void kv_step(const struct qmodel *q, const struct qlayer *y, size_t tile,
     free(a);
 }
 
-static void one_head(const struct qmodel *q, const struct qlayer *y, uint32_t pos, size_t rows, float *x, size_t ldx,
-                     uint32_t h)
+static void one_head(const struct qpass *p, const float *x, float *out, size_t ldx, uint32_t h)
 {
-    const size_t hs = q->hs, tk = q->p.kv_tile, g = h / (q->cfg->n_heads / q->cfg->n_kv_heads);
+    const struct qmodel *q = p->q;
+    const size_t hs = q->hs, tk = q->p.kv_tile, g = h / (q->cfg->n_heads / q->cfg->n_kv_heads), rows = p->n;
     const size_t lane = pl_model_head_place(q->cfg, h) * hs;
     const struct head_state st = {nn_alloc(rows, sizeof(float)), nn_alloc(rows, sizeof(float)),
                                   nn_alloc(rows * hs, sizeof(float)), nn_alloc(rows * hs, sizeof(float)),
@@ -116,10 +116,10 @@ static void one_head(const struct qmodel *q, const struct qlayer *y, uint32_t po
         st.m[i] = -INFINITY;
         pl_panel_set_left(&q->qk, queries, i, 0, hs, x + i * ldx + lane, NULL);
     }
-    for (size_t tile = 0; tile * tk < pos + rows; tile++)
-        kv_step(q, y, tile, g, queries, pos, rows, &st);
+    for (size_t tile = 0; tile * tk < p->pos + rows; tile++)
+        kv_step(q, p->y, tile, g, queries, p->pos, rows, &st);
     for (size_t i = 0; i < rows; i++)
-        pl_vec_muls(q->p.vec, st.o + i * hs, pl_f32_reci(st.l[i]), hs, x + i * ldx + lane);
+        pl_vec_muls(q->p.vec, st.o + i * hs, pl_f32_reci(st.l[i]), hs, out + i * ldx + lane);
     pl_panel_free(queries);
     free(st.m);
     free(st.l);
@@ -128,17 +128,20 @@ static void one_head(const struct qmodel *q, const struct qlayer *y, uint32_t po
     free(st.s);
 }
 
-void q_attention(const struct qmodel *q, struct qlayer *y, uint32_t pos, size_t rows, float *x, const float *k,
-                 const float *v)
+void q_kv_store(const struct qpass *p, const float *k, const float *v, size_t ld)
 {
-    const size_t wk = q_width(q, q->kv_width), ldx = q_width(q, q->cfg->n_heads * q->hs);
-    for (size_t i = 0; i < rows; i++) {
-        store_row(q, &y->kc, pos + (uint32_t)i, k + i * wk);
-        store_row(q, &y->vc, pos + (uint32_t)i, v + i * wk);
-        extend_k(q, &y->kc, pos + (uint32_t)i);
-        extend_v(q, &y->vc, pos + (uint32_t)i);
+    for (size_t i = 0; i < p->n; i++) {
+        const uint32_t pos = p->pos + (uint32_t)i;
+        store_row(p->q, &p->y->kc, pos, k + i * ld);
+        store_row(p->q, &p->y->vc, pos, v + i * ld);
+        extend_k(p->q, &p->y->kc, pos);
+        extend_v(p->q, &p->y->vc, pos);
     }
+}
+
+void q_attention(const struct qpass *p, const float *x, float *out, size_t ld)
+{
 #pragma omp parallel for schedule(dynamic, 1)
-    for (uint32_t h = 0; h < q->cfg->n_heads; h++)
-        one_head(q, y, pos, rows, x, ldx, h);
+    for (uint32_t h = 0; h < p->q->cfg->n_heads; h++)
+        one_head(p, x, out, ld, h);
 }

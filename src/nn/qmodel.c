@@ -14,21 +14,6 @@ size_t q_width(const struct qmodel *q, size_t cols)
 }
 
 /* ---- weights ---- */
-/* Source row or column of each lane of heads in slots; see doc/lowering.md, 5. */
-static int32_t *head_places(const struct qmodel *q, bool query, bool split)
-{
-    const uint32_t dim = q->cfg->head_dim, n_heads = query ? q->cfg->n_heads : q->cfg->n_kv_heads;
-    int32_t *map = nn_alloc(n_heads * q->hs, sizeof *map);
-    for (size_t i = 0; i < n_heads * q->hs; i++)
-        map[i] = NO_LANE;
-    for (uint32_t h = 0; h < n_heads; h++) {
-        const size_t first = (query ? pl_model_head_place(q->cfg, h) : h) * q->hs;
-        for (uint32_t i = 0; i < dim; i++)
-            map[first + (split && i >= dim / 2 ? q->hs / 2 + i - dim / 2 : i)] = (int32_t)(h * dim + i);
-    }
-    return map;
-}
-
 float *q_vector_weights(const struct qmodel *q, const struct pl_tensor *t, size_t rows, size_t cols)
 {
     const size_t w = q_width(q, cols);
@@ -98,35 +83,44 @@ static void make_cache(const struct qmodel *q, struct qcache *c, size_t context,
     c->panel = nn_alloc(q->tiles * per_tile, sizeof *c->panel);
 }
 
-void q_set_weight(const struct qmodel *q, struct qlayer *y, enum pl_nn_weight which, const struct pl_tensor *t)
+/* Source row or column of each lane, or NULL for the identity. */
+static int32_t *places(const struct qmodel *q, enum pl_lanes lanes)
 {
-    const struct pl_model_config *c = q->cfg;
-    const size_t heads = c->n_heads * q->hs;
-    int32_t *places = NULL;
-    struct qweight *const all[] = {&y->q, &y->k, &y->v, &y->o, &y->gate, &y->up, &y->down}, *w = all[which];
-    q_free_weight(w);
-    switch (which) {
-    case PL_NN_W_Q:
-    case PL_NN_W_K:
-    case PL_NN_W_V:
-        places = head_places(q, which == PL_NN_W_Q, which != PL_NN_W_V);
-        load_weight(q, w, t, places, which == PL_NN_W_Q ? heads : q->kv_width, NULL, c->hidden);
-        break;
-    case PL_NN_W_O:
-        places = head_places(q, true, false);
-        load_weight(q, w, t, NULL, c->hidden, places, heads);
-        break;
-    case PL_NN_W_GATE:
-    case PL_NN_W_UP:
-        load_weight(q, w, t, NULL, c->ffn, NULL, c->hidden);
-        break;
-    case PL_NN_W_DOWN:
-        load_weight(q, w, t, NULL, c->hidden, NULL, c->ffn);
-        break;
-    default:
-        break;
+    int32_t *map = nn_alloc(pl_lanes_count(q->cfg, (uint32_t)q->hs, lanes), sizeof *map);
+    if (pl_lanes_map(q->cfg, (uint32_t)q->hs, lanes, map))
+        return map;
+    free(map);
+    return NULL;
+}
+
+static float *placed_vector(const struct qmodel *q, const struct pl_tensor *t, enum pl_lanes lanes, uint32_t cols)
+{
+    int32_t *map = places(q, lanes);
+    if (!map)
+        return q_vector_weights(q, t, 1, cols);
+    float *in = nn_alloc(t->count, sizeof *in), *p = nn_alloc(q_width(q, cols), sizeof *p);
+    pl_tensor_to_f32(t, 0, t->count, in);
+    for (uint32_t i = 0; i < cols; i++)
+        p[i] = map[i] == NO_LANE ? 0.0f : pl_vec_round(q->p.vec, in[map[i]]);
+    free(in);
+    free(map);
+    return p;
+}
+
+void q_set_weight(const struct qmodel *q, struct qlayer *y, enum pl_weight which, const struct pl_tensor *t)
+{
+    const struct pl_weight_info *info = pl_weight_info(which);
+    const uint32_t cols = pl_lanes_count(q->cfg, (uint32_t)q->hs, info->cols);
+    if (info->linear) {
+        int32_t *r = places(q, info->rows), *c = places(q, info->cols);
+        q_free_weight(&y->w[which]);
+        load_weight(q, &y->w[which], t, r, pl_lanes_count(q->cfg, (uint32_t)q->hs, info->rows), c, cols);
+        free(r);
+        free(c);
+    } else {
+        free(y->vec[which]);
+        y->vec[which] = placed_vector(q, t, info->cols, cols);
     }
-    free(places);
 }
 
 void q_layer_start(const struct qmodel *q, struct qlayer *y)
@@ -135,16 +129,25 @@ void q_layer_start(const struct qmodel *q, struct qlayer *y)
     make_cache(q, &y->vc, q->tiles * q->p.kv_tile, q->cfg->n_kv_heads * q->groups);
 }
 
+void q_free_weights(struct qlayer *y)
+{
+    for (unsigned w = 0; w < PL_WEIGHTS; w++) {
+        q_free_weight(&y->w[w]);
+        free(y->vec[w]);
+        y->vec[w] = NULL;
+    }
+}
+
 static void load_layers(struct qmodel *q, const struct pl_nn *nn)
 {
     for (uint32_t l = 0; l < q->n_layers; l++) {
-        const struct pl_layer_tensors *t = &nn->ck->layer[l];
-        const struct pl_tensor *const w[] = {t->q, t->k, t->v, t->o, t->gate, t->up, t->down};
         struct qlayer *y = &q->layer[l];
-        y->gain1 = q_vector_weights(q, t->input_norm, 1, q->cfg->hidden);
-        y->gain2 = q_vector_weights(q, t->post_norm, 1, q->cfg->hidden);
-        for (size_t i = 0; i < PL_COUNT(w); i++)
-            q_set_weight(q, y, (enum pl_nn_weight)i, w[i]);
+        pl_graph_layer(q->cfg, l, &y->graph);
+        for (unsigned w = 0; w < PL_WEIGHTS; w++) {
+            const struct pl_tensor *t = w ? pl_layer_weight(&nn->ck->layer[l], (enum pl_weight)w) : NULL;
+            if (t)
+                q_set_weight(q, y, (enum pl_weight)w, t);
+        }
         q_layer_start(q, y);
     }
 }
@@ -216,13 +219,9 @@ void qmodel_free(struct qmodel *q)
         return;
     for (uint32_t l = 0; l < q->n_layers; l++) {
         struct qlayer *y = &q->layer[l];
-        struct qweight *const w[] = {&y->q, &y->k, &y->v, &y->o, &y->gate, &y->up, &y->down};
-        for (size_t i = 0; i < PL_COUNT(w); i++)
-            q_free_weight(w[i]);
+        q_free_weights(y);
         free_cache(&y->kc, q->tiles * q->cfg->n_kv_heads);
         free_cache(&y->vc, q->tiles * q->cfg->n_kv_heads * q->groups);
-        free(y->gain1);
-        free(y->gain2);
     }
     q_free_weight(&q->lm_head);
     free(q->layer);
@@ -230,146 +229,6 @@ void qmodel_free(struct qmodel *q)
     free(q->final_gain);
     free(q->inv_freq);
     free(q);
-}
-
-/* ---- operators ---- */
-void q_linear(const struct qmodel *q, const float *x, size_t ldx, size_t rows, const struct qweight *w, float *y,
-              size_t ldy)
-{
-    const size_t step = (size_t)q->p.k_tiles * q->p.mlen, lanes = q_width(q, w->k);
-    float *part = w->groups > 1 ? nn_alloc(rows * w->n, sizeof *part) : NULL;
-    for (unsigned g = 0; g < w->groups; g++) {
-        const size_t k0 = g * step, len = lanes - k0 < step ? lanes - k0 : step;
-        struct pl_panel *left = pl_panel_new(&q->linear, false, rows, len);
-        for (size_t i = 0; i < rows; i++)
-            pl_panel_set_left(&q->linear, left, i, 0, len, x + i * ldx + k0, NULL);
-        pl_mm_product(&q->linear, left, rows, w->panel[g], w->n, g ? part : y, g ? w->n : ldy);
-        pl_panel_free(left);
-        for (size_t i = 0; g && i < rows; i++)
-            pl_vec_add(q->p.vec, y + i * ldy, part + i * w->n, w->n, y + i * ldy);
-    }
-    free(part);
-}
-
-void q_rmsnorm(const struct qmodel *q, const float *x, const float *gain, float *y)
-{
-    const struct pl_minifloat v = q->p.vec;
-    const size_t vlen = q->p.vlen, width = q_width(q, q->cfg->hidden);
-    float square[4096], acc = 0;
-    for (size_t s = 0; s < width; s += vlen) {
-        pl_vec_mul(v, x + s, x + s, vlen, square);
-        acc = pl_f32_add(acc, pl_vec_sum(v, square, vlen));
-    }
-    acc = pl_f32_mul(acc, (float)(1.0 / q->cfg->hidden));
-    acc = pl_f32_add(acc, (float)q->cfg->rms_eps);
-    const float r = pl_f32_reci(pl_f32_sqrt(acc));
-    pl_vec_muls(v, x, r, width, y);
-    pl_vec_mul(v, y, gain, width, y);
-}
-
-/* Rotate the heads of one token row; scale is folded into the tables of q. */
-static void rope(const struct qmodel *q, float *x, uint32_t n_heads, uint32_t pos, double scale)
-{
-    const struct pl_minifloat v = q->p.vec;
-    const size_t hs = q->hs, half = hs / 2;
-    float *co = nn_alloc(hs, sizeof *co), *si = nn_alloc(hs, sizeof *si), *t = nn_alloc(hs, sizeof *t);
-    for (uint32_t i = 0; i < q->cfg->head_dim / 2; i++) {
-        const double angle = pos * q->inv_freq[i];
-        co[i] = co[half + i] = pl_vec_round(v, (float)(cos(angle) * scale));
-        si[half + i] = pl_vec_round(v, (float)(sin(angle) * scale));
-        si[i] = -si[half + i];
-    }
-    for (uint32_t h = 0; h < n_heads; h++) {
-        float *p = x + h * hs;
-        for (size_t i = 0; i < hs; i++)
-            t[i] = p[i ^ half];
-        pl_vec_mul(v, t, si, hs, t);
-        pl_vec_mul(v, p, co, hs, p);
-        pl_vec_add(v, p, t, hs, p);
-        for (size_t i = 0; q->p.rotate && i < hs; i += q->p.rotate)
-            pl_vec_hadamard(v, p + i, q->p.rotate, p + i);
-    }
-    free(co);
-    free(si);
-    free(t);
-}
-
-static void swiglu(const struct qmodel *q, float *g, const float *u, size_t n)
-{
-    const struct pl_minifloat v = q->p.vec;
-    float *t = nn_alloc(n, sizeof *t);
-    pl_vec_subs(v, g, 0.0f, true, n, t);
-    pl_vec_exp(v, t, n, t);
-    pl_vec_adds(v, t, 1.0f, n, t);
-    pl_vec_reci(v, t, n, t);
-    pl_vec_mul(v, t, g, n, t);
-    pl_vec_mul(v, t, u, n, g);
-    free(t);
-}
-
-/* Is this the site whose inputs were asked for? Then give them. */
-static bool tapped(const struct qmodel *q, const struct qtap *tap, enum pl_nn_site site, const float *x, size_t ldx, size_t rows)
-{
-    if (!tap || tap->site != site)
-        return false;
-    q_tap(q, site, x, ldx, rows, tap->out);
-    return true;
-}
-
-/* x = x + Linear(in): the end of both halves of a layer. */
-static void add_linear(const struct qmodel *q, const float *in, size_t w_in, size_t n, const struct qweight *y, float *x, size_t w)
-{
-    float *delta = nn_alloc(n * w, sizeof *delta);
-    q_linear(q, in, w_in, n, y, delta, w);
-    pl_vec_add(q->p.vec, x, delta, n * w, x);
-    free(delta);
-}
-
-void q_attention_half(const struct qmodel *q, struct qlayer *y, float *x, float *h, uint32_t pos, size_t n, const struct qtap *tap)
-{
-    const struct pl_model_config *c = q->cfg;
-    const size_t w = q_width(q, c->hidden), wq = q_width(q, c->n_heads * q->hs), wk = q_width(q, q->kv_width);
-    const double scale = 1.0 / sqrt((double)c->head_dim) / (q->p.rotate ? q->p.rotate : 1);
-#pragma omp parallel for
-    for (size_t i = 0; i < n; i++)
-        q_rmsnorm(q, x + i * w, y->gain1, h + i * w);
-    if (tapped(q, tap, PL_NN_QKV, h, w, n))
-        return;
-    float *qr = nn_alloc(n * wq, sizeof *qr), *k = nn_alloc(n * wk, sizeof *k), *v = nn_alloc(n * wk, sizeof *v);
-    q_linear(q, h, w, n, &y->q, qr, wq);
-    q_linear(q, h, w, n, &y->k, k, wk);
-    q_linear(q, h, w, n, &y->v, v, wk);
-#pragma omp parallel for
-    for (size_t i = 0; i < n; i++) {
-        rope(q, qr + i * wq, c->n_heads, pos + (uint32_t)i, scale);
-        rope(q, k + i * wk, c->n_kv_heads, pos + (uint32_t)i, 1.0);
-    }
-    q_attention(q, y, pos, n, qr, k, v);
-    if (!tapped(q, tap, PL_NN_O, qr, wq, n))
-        add_linear(q, qr, wq, n, &y->o, x, w);
-    free(qr);
-    free(k);
-    free(v);
-}
-
-void q_mlp_half(const struct qmodel *q, struct qlayer *y, float *x, float *h, size_t n, const struct qtap *tap)
-{
-    const size_t w = q_width(q, q->cfg->hidden), wf = q_width(q, q->cfg->ffn);
-#pragma omp parallel for
-    for (size_t i = 0; i < n; i++)
-        q_rmsnorm(q, x + i * w, y->gain2, h + i * w);
-    if (tapped(q, tap, PL_NN_GATE_UP, h, w, n))
-        return;
-    float *g = nn_alloc(n * wf, sizeof *g), *u = nn_alloc(n * wf, sizeof *u);
-    q_linear(q, h, w, n, &y->gate, g, wf);
-    q_linear(q, h, w, n, &y->up, u, wf);
-#pragma omp parallel for
-    for (size_t i = 0; i < n; i++)
-        swiglu(q, g + i * wf, u + i * wf, wf);
-    if (!tapped(q, tap, PL_NN_DOWN, g, wf, n))
-        add_linear(q, g, wf, n, &y->down, x, w);
-    free(g);
-    free(u);
 }
 
 void qmodel_forward(struct pl_nn *nn, const uint32_t *ids, size_t n, bool last_only, float *logits)
@@ -380,8 +239,9 @@ void qmodel_forward(struct pl_nn *nn, const uint32_t *ids, size_t n, bool last_o
     for (size_t i = 0; i < n; i++)
         memcpy(x + i * w, q->embed + ids[i] * w, w * sizeof *x);
     for (uint32_t l = 0; l < q->n_layers; l++) {
-        q_attention_half(q, &nn->q->layer[l], x, h, nn->length, n, NULL);
-        q_mlp_half(q, &nn->q->layer[l], x, h, n, NULL);
+        const struct qpass p = {.q = q, .y = &nn->q->layer[l], .pos = nn->length, .n = n, .x = x, .h = h};
+        q_attention_half(&p);
+        q_mlp_half(&p);
     }
     const size_t first = last_only ? n - 1 : 0;
     for (size_t i = first; i < n; i++)

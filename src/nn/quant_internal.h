@@ -3,6 +3,7 @@
 #ifndef QUANT_INTERNAL_H
 #define QUANT_INTERNAL_H
 #include "nn_internal.h"
+#include "plena/model_graph.h"
 
 struct qweight { /* a linear layer: one right panel for each group of K tiles */
     size_t n, k;
@@ -15,8 +16,9 @@ struct qcache { /* K or V of one layer: codes and scales of whole token rows, an
     struct pl_panel **panel; /* K: [tile][kv head]; V: [tile][kv head][column group] */
 };
 struct qlayer {
-    float *gain1, *gain2;
-    struct qweight q, k, v, o, gate, up, down;
+    struct pl_graph graph;
+    struct qweight w[PL_WEIGHTS]; /* linear layers */
+    float *vec[PL_WEIGHTS];       /* gains, biases */
     struct qcache kc, vc;
 };
 struct qmodel {
@@ -37,8 +39,9 @@ struct qmodel {
 enum pl_status qmodel_start(const struct pl_nn *nn, const struct pl_plan *plan, struct qmodel **out, struct pl_diag *d);
 float *q_vector_weights(const struct qmodel *q, const struct pl_tensor *t, size_t rows, size_t cols);
 void q_layer_start(const struct qmodel *q, struct qlayer *y); /* empty caches */
-/* Quantise a matrix into its panels, its rows or columns at their heads' lanes; what was there goes. */
-void q_set_weight(const struct qmodel *q, struct qlayer *y, enum pl_nn_weight which, const struct pl_tensor *t);
+/* Take a weight, its rows or columns at their heads' lanes, matrices quantised into panels; what was there goes. */
+void q_set_weight(const struct qmodel *q, struct qlayer *y, enum pl_weight which, const struct pl_tensor *t);
+void q_free_weights(struct qlayer *y);
 void q_free_weight(struct qweight *w);
 void q_rmsnorm(const struct qmodel *q, const float *x, const float *gain, float *y);
 
@@ -48,16 +51,23 @@ struct qtap { /* stop a layer at the inputs of one site */
 };
 /* stream.c: rows of a site's inputs as the array takes them, heads without their pads */
 void q_tap(const struct qmodel *q, enum pl_nn_site site, const float *x, size_t ldx, size_t rows, float *out);
-/* The halves of a layer for n tokens in state x, attention's at pos..; h is scratch of x's size. Stopped at a tap they leave
- * x alone. */
-void q_attention_half(const struct qmodel *q, struct qlayer *y, float *x, float *h, uint32_t pos, size_t n, const struct qtap *tap);
-void q_mlp_half(const struct qmodel *q, struct qlayer *y, float *x, float *h, size_t n, const struct qtap *tap);
+/* The halves of a layer for n tokens at pos.. in state x; h is scratch of x's size. Stopped at a tap they leave x alone. */
+struct qpass {
+    const struct qmodel *q;
+    struct qlayer *y;
+    uint32_t pos;
+    size_t n;
+    float *x, *h;
+    const struct qtap *tap;
+};
+void q_attention_half(const struct qpass *p);
+void q_mlp_half(const struct qpass *p);
 
 size_t q_width(const struct qmodel *q, size_t cols); /* rounded up to PITCH */
 /* y[rows][ldy] = Linear(x[rows][ldx], w), plan.k_tiles at a time */
 void q_linear(const struct qmodel *q, const float *x, size_t ldx, size_t rows, const struct qweight *w, float *y,
               size_t ldy);
-/* qattention.c: append k, v of the tokens at pos.. and attend; x is q (rotated) on entry, the heads' output on return. */
-void q_attention(const struct qmodel *q, struct qlayer *y, uint32_t pos, size_t rows, float *x, const float *k,
-                 const float *v);
+/* qattention.c: k and v [n][ld] of the pass appended to the cache; the outputs [n][ld] of the heads of queries x. */
+void q_kv_store(const struct qpass *p, const float *k, const float *v, size_t ld);
+void q_attention(const struct qpass *p, const float *x, float *out, size_t ld);
 #endif

@@ -51,19 +51,19 @@ void pl_nn_stream_embed(const struct pl_nn_stream *s, const uint32_t *ids, size_
 void pl_nn_stream_layer(struct pl_nn_stream *s, uint32_t l)
 {
     struct qlayer *y = s->q->layer;
-    const struct pl_layer_tensors *t = &s->nn.ck->layer[l];
-    struct qweight *const w[] = {&y->q, &y->k, &y->v, &y->o, &y->gate, &y->up, &y->down};
-    for (size_t i = 0; i < PL_COUNT(w); i++)
-        q_free_weight(w[i]);
-    free(y->gain1);
-    free(y->gain2);
-    y->gain1 = q_vector_weights(s->q, t->input_norm, 1, s->q->cfg->hidden);
-    y->gain2 = q_vector_weights(s->q, t->post_norm, 1, s->q->cfg->hidden);
+    q_free_weights(y);
+    pl_graph_layer(s->q->cfg, l, &y->graph);
+    for (unsigned w = 1; w < PL_WEIGHTS; w++) {
+        const struct pl_tensor *t = pl_layer_weight(&s->nn.ck->layer[l], (enum pl_weight)w);
+        if (t && !pl_weight_info((enum pl_weight)w)->linear)
+            q_set_weight(s->q, y, (enum pl_weight)w, t);
+    }
 }
 
 void pl_nn_stream_set(struct pl_nn_stream *s, enum pl_nn_weight which, const struct pl_tensor *t)
 {
-    q_set_weight(s->q, s->q->layer, which, t);
+    static const enum pl_weight w[PL_NN_WEIGHTS] = {PL_W_Q, PL_W_K, PL_W_V, PL_W_O, PL_W_GATE, PL_W_UP, PL_W_DOWN};
+    q_set_weight(s->q, s->q->layer, w[which], t);
 }
 
 size_t pl_nn_stream_cols(const struct pl_nn_stream *s, enum pl_nn_site site)
@@ -105,14 +105,15 @@ void pl_nn_stream_inputs(struct pl_nn_stream *s, const float *x, size_t n, enum 
     const struct qtap tap = {site, out};
     float *h = nn_alloc(n * w, sizeof *h), *y = nn_alloc(n * w, sizeof *y);
     memcpy(y, x, n * w * sizeof *y);
+    const struct qpass p = {.q = q, .y = q->layer, .n = n, .x = y, .h = h, .tap = &tap};
     if (site == PL_NN_HEAD) {
         for (size_t i = 0; i < n; i++)
             q_rmsnorm(q, y + i * w, q->final_gain, h + i * w);
         q_tap(q, site, h, w, n, out);
     } else if (site == PL_NN_QKV || site == PL_NN_O) {
-        q_attention_half(q, q->layer, y, h, 0, n, &tap);
+        q_attention_half(&p);
     } else {
-        q_mlp_half(q, q->layer, y, h, n, &tap);
+        q_mlp_half(&p);
     }
     free(h);
     free(y);
@@ -121,13 +122,13 @@ void pl_nn_stream_inputs(struct pl_nn_stream *s, const float *x, size_t n, enum 
 void pl_nn_stream_attend(struct pl_nn_stream *s, float *x, size_t n)
 {
     float *h = nn_alloc(n * pl_nn_stream_width(s), sizeof *h);
-    q_attention_half(s->q, s->q->layer, x, h, 0, n, NULL);
+    q_attention_half(&(struct qpass){.q = s->q, .y = s->q->layer, .n = n, .x = x, .h = h});
     free(h);
 }
 
 void pl_nn_stream_mlp(struct pl_nn_stream *s, float *x, size_t n)
 {
     float *h = nn_alloc(n * pl_nn_stream_width(s), sizeof *h);
-    q_mlp_half(s->q, s->q->layer, x, h, n, NULL);
+    q_mlp_half(&(struct qpass){.q = s->q, .y = s->q->layer, .n = n, .x = x, .h = h});
     free(h);
 }

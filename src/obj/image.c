@@ -4,7 +4,23 @@
 
 #include <string.h>
 
-enum { MAX_GUARD = 24, MAX_ACC_BITS = 64 }; /* as the machines of arch.def; the sums are 64-bit */
+enum { MAX_GUARD = 24, MAX_ACC_BITS = 64, MAX_TILE = 4096 }; /* as the machines of arch.def; the sums are 64-bit */
+
+static enum pl_status check_tiles(const struct pl_image *img, const struct pl_desc *t, struct pl_diag *d)
+{
+    const struct pl_format *f = &t->format;
+    if (t->repeat || t->elem_stride || t->scale_stride || t->scale_base)
+        return pl_fail(d, PL_EPARSE, "tensor \"%s\": tiles go without strides, scale_base and repeat", t->name);
+    if (t->tile > MAX_TILE || t->tile % f->block || (uint64_t)t->tile * pl_format_bits(f) % 8)
+        return pl_fail(d, PL_EPARSE, "tensor \"%s\": tiles of %u do not hold whole blocks and bytes, or are wider than %d", t->name,
+                       t->tile, MAX_TILE);
+    if (t->elem_base % PL_TILE_ALIGN)
+        return pl_fail(d, PL_EPARSE, "tensor \"%s\": is not 64-byte aligned", t->name);
+    if (t->elem_base > img->hbm_bytes || pl_desc_tiled_bytes(t) > img->hbm_bytes - t->elem_base)
+        return pl_fail(d, PL_EPARSE, "tensor \"%s\": lies outside the %llu bytes of HBM", t->name,
+                       (unsigned long long)img->hbm_bytes);
+    return PL_OK;
+}
 
 static enum pl_status check_desc(const struct pl_image *img, const struct pl_desc *t, struct pl_diag *d)
 {
@@ -14,6 +30,8 @@ static enum pl_status check_desc(const struct pl_image *img, const struct pl_des
     if (!t->rows || !t->cols)
         return pl_fail(d, PL_EPARSE, "tensor \"%s\": is empty", t->name);
     const uint64_t elem = pl_format_row_bytes(f, t->cols), scale = pl_format_row_scales(f, t->cols);
+    if (t->tile)
+        return check_tiles(img, t, d);
     if (t->elem_stride < elem || t->scale_stride < scale)
         return pl_fail(d, PL_EPARSE, "tensor \"%s\": rows of %u and %u bytes overlap", t->name, t->elem_stride,
                        t->scale_stride);

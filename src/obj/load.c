@@ -106,6 +106,9 @@ static enum pl_status desc_of(const struct reader *r, const json_t *o, struct pl
         PL_TRY(pl_json_u64(&r->at, o, key[i], true, 0, UINT32_MAX, &v, r->d));
         *field[i] = (uint32_t)v;
     }
+    uint64_t tile = 0;
+    PL_TRY(pl_json_u64(&r->at, o, "tile", false, 0, UINT32_MAX, &tile, r->d));
+    t->tile = (uint32_t)tile;
     return pl_json_bool(&r->at, o, "repeat", false, &t->repeat, r->d);
 }
 

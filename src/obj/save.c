@@ -76,6 +76,8 @@ static void tensors(struct writer *w, const struct pl_image *img)
 #define X(name) json_object_set_new(o, #name, number(t->name));
         DESC_NUMBERS(X)
 #undef X
+        if (t->tile)
+            json_object_set_new(o, "tile", number(t->tile));
         if (t->repeat)
             json_object_set_new(o, "repeat", json_true());
         json_array_append_new(list, o);

@@ -185,6 +185,11 @@ enum pl_status sim_C_FENCE(struct pl_sim *sim, const struct pl_insn *in, struct 
     return PL_OK;
 }
 
+enum pl_status sim_C_FENCE_ST(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
+{
+    return sim_C_FENCE(sim, in, t);
+}
+
 /* ---- registers ---- */
 enum pl_status sim_C_SET_ADDR_REG(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
 {

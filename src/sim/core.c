@@ -306,9 +306,13 @@ enum pl_status pl_sim_read_tensor(const struct pl_sim *sim, uint32_t desc, uint3
     if (row >= t->rows || col > t->cols || n > t->cols - col || col % t->format.block)
         return pl_fail(d, PL_ERANGE, "%s: row %u, columns %u + %zu of %u x %u", t->name, row, col, n, t->rows, t->cols);
     uint32_t *code = zeroed(n, sizeof *code);
-    pl_unpack(pl_format_bits(&t->format), sim->hbm + t->elem_base + (uint64_t)row * t->elem_stride, col, n, code);
-    pl_dequantise(&t->format, code, sim->hbm + t->scale_base + (uint64_t)row * t->scale_stride + col / t->format.block, n,
-                  out);
+    for (size_t i = 0, m; i < n; i += m) { /* piece by piece */
+        const uint32_t at = col + (uint32_t)i, in = t->tile ? at % t->tile : at;
+        const struct pl_desc_place p = pl_desc_place(t, row, at - in);
+        m = n - i < p.n - in ? n - i : p.n - in;
+        pl_unpack(pl_format_bits(&t->format), sim->hbm + p.elem, in, m, code);
+        pl_dequantise(&t->format, code, sim->hbm + p.scale + in / t->format.block, m, out + i);
+    }
     free(code);
     return PL_OK;
 }

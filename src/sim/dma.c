@@ -153,15 +153,24 @@ static enum pl_status desc_of(struct pl_sim *sim, const struct pl_insn *in, cons
     return PL_OK;
 }
 
+static enum pl_status row_desc_of(struct pl_sim *sim, const struct pl_insn *in, const struct pl_desc **out)
+{
+    PL_TRY(desc_of(sim, in, out));
+    if ((*out)->tile)
+        return sim_fault(sim, "tensor %s is stored in tiles, which only H_LOAD_M takes", (*out)->name);
+    return PL_OK;
+}
+
 /* Row `row`, columns [col, col + width) as far as they exist; n = 0 when none does. */
 static struct hbm_row desc_row(const struct pl_desc *t, uint64_t row, uint32_t col, uint32_t width)
 {
     struct hbm_row r = {.format = &t->format};
     if (row >= t->rows || col >= t->cols)
         return r;
-    r.n = t->cols - col < width ? t->cols - col : width;
-    r.elem = t->elem_base + row * t->elem_stride + (uint64_t)col * pl_format_bits(&t->format) / 8;
-    r.scale = t->scale_base + row * t->scale_stride + col / t->format.block;
+    const struct pl_desc_place at = pl_desc_place(t, (uint32_t)row, col);
+    r.n = at.n < width ? at.n : width;
+    r.elem = at.elem;
+    r.scale = at.scale;
     return r;
 }
 
@@ -199,6 +208,20 @@ static struct stream joined(struct stream s, uint64_t n)
         return (struct stream){s.addr, n * s.bytes, 0, 1};
     s.count = n;
     return s;
+}
+
+/* n tiles side by side of a tensor in tiles, as far as it has them: one piece. */
+static struct traffic tiles_traffic(const struct pl_sim *sim, const struct pl_desc *t, uint32_t row, uint32_t col, uint32_t n)
+{
+    struct traffic x = {0};
+    if (row >= t->rows || col >= t->cols)
+        return x;
+    const uint32_t have = (t->cols - col - 1) / t->tile + 1, last = col + ((have < n ? have : n) - 1) * t->tile;
+    const uint64_t at = pl_desc_place(t, row, col).elem;
+    const uint64_t bytes = pl_desc_place(t, row, last).elem + pl_desc_tile_bytes(t, row, last) - at;
+    x.bytes = bursts(sim, at, at + bytes, &x.last_elem);
+    x.stream[0] = (struct stream){at, bytes, 0, 1};
+    return x;
 }
 
 /* Load `width` columns of up to n rows of t. False: the rows have to be looked at one by one. */
@@ -276,24 +299,46 @@ static enum pl_status load_tile_row(struct pl_sim *sim, struct tile *tile, uint3
     return PL_OK;
 }
 
+static enum pl_status load_tile(struct pl_sim *sim, const struct pl_desc *desc, struct tile *tile, uint32_t row, uint32_t col,
+                                struct traffic *traffic)
+{
+    prepare_tile(sim, tile, &desc->format);
+    for (uint32_t i = 0; i < sim->arch->mlen; i++) {
+        const struct hbm_row r = desc_row(desc, (uint64_t)row + i, col, sim->arch->mlen);
+        PL_TRY(load_tile_row(sim, tile, i, &r, traffic));
+    }
+    return PL_OK;
+}
+
 enum pl_status sim_H_LOAD_M(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
 {
-    const uint32_t mlen = sim->arch->mlen;
+    const uint32_t mlen = sim->arch->mlen, n = 1u << in->fn, row = sim->gp[in->rs1], col = sim->gp[in->rs3];
     const struct pl_desc *desc;
     uint64_t first = 0;
     struct traffic traffic = {0};
     PL_TRY(desc_of(sim, in, &desc));
-    PL_TRY(tile_for_load(sim, sim->gp[in->rd], 1, t, &first));
+    PL_TRY(tile_for_load(sim, sim->gp[in->rd], n, t, &first));
     if (mlen % desc->format.block)
         return sim_fault(sim, "tensor %s: blocks of %u do not fit MLEN = %u", desc->name, desc->format.block, mlen);
-    struct tile *tile = &sim->tile[first];
-    prepare_tile(sim, tile, &desc->format);
-    const uint64_t row = sim->gp[in->rs1];
-    if (sim->opt.functional || !load_without_data(sim, desc, row, sim->gp[in->rs3], mlen, &traffic))
-        for (uint32_t i = 0; i < mlen; i++) {
-            const struct hbm_row r = desc_row(desc, row + i, sim->gp[in->rs3], mlen);
-            PL_TRY(load_tile_row(sim, tile, i, &r, &traffic));
-        }
+    if (desc->tile && (desc->tile != mlen || row % mlen || col % mlen))
+        return sim_fault(sim, "tensor %s: row %u, column %u do not start one of its tiles of %u", desc->name, row, col, desc->tile);
+    if (n > 1 && (!desc->tile || col > UINT32_MAX - n * mlen))
+        return sim_fault(sim, "tensor %s: %u tiles at once go only from a tensor in tiles", desc->name, n);
+    bool rows = sim->opt.functional;
+    if (desc->tile) {
+        traffic = tiles_traffic(sim, desc, row, col, n);
+        rows |= traffic.stream[0].count && !pieces_in_order(sim, &traffic.stream[0], 1);
+    } else {
+        rows = rows || !load_without_data(sim, desc, row, col, mlen, &traffic);
+    }
+    struct traffic by_rows = {0};
+    for (uint32_t i = 0; i < n; i++)
+        if (rows)
+            PL_TRY(load_tile(sim, desc, &sim->tile[first + i], row, col + i * mlen, &by_rows));
+        else
+            prepare_tile(sim, &sim->tile[first + i], &desc->format);
+    if (rows && !desc->tile)
+        traffic = by_rows;
     t->hbm_read = traffic.bytes;
     memcpy(t->stream, traffic.stream, sizeof t->stream);
     return PL_OK;
@@ -332,7 +377,7 @@ enum pl_status sim_H_LOAD_V(struct pl_sim *sim, const struct pl_insn *in, struct
     uint32_t code[MAX_ROW];
     uint8_t scale[MAX_ROW];
     struct traffic traffic = {0};
-    PL_TRY(desc_of(sim, in, &desc));
+    PL_TRY(row_desc_of(sim, in, &desc));
     PL_TRY(pitched_rows(sim, sim->gp[in->rd], n, &t->write));
     if (desc->repeat && (desc->cols > vlen || sim->gp[in->rs3]))
         return sim_fault(sim, "tensor %s repeats its %u columns: it must be loaded from column 0 into wider rows",
@@ -357,7 +402,7 @@ enum pl_status sim_H_SAVE_V(struct pl_sim *sim, const struct pl_insn *in, struct
     const uint32_t n = 1u << in->fn;
     const struct pl_desc *desc;
     struct traffic traffic = {0};
-    PL_TRY(desc_of(sim, in, &desc));
+    PL_TRY(row_desc_of(sim, in, &desc));
     PL_TRY(pitched_rows(sim, sim->gp[in->rd], n, &t->read[0]));
     t->n_read = 1;
     if (sim->arch->vlen % desc->format.block)

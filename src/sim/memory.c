@@ -279,13 +279,21 @@ uint64_t sim_memory_slot(struct pl_sim *sim, enum pl_sim_unit unit, uint64_t now
     return end;
 }
 
+uint64_t sim_memory_engine(struct pl_sim *sim, enum pl_sim_unit unit, uint64_t now)
+{
+    const struct engine *e = &sim->t.engine[unit - PL_SIM_LOAD_M];
+    uint64_t last = 0;
+    for (unsigned k = 0; k < e->n; k++) {
+        const uint64_t end = sim_memory_resolve(sim, e->done[(e->head + k) % e->n], now);
+        last = end > last ? end : last;
+    }
+    return last;
+}
+
 uint64_t sim_memory_all(struct pl_sim *sim, uint64_t now)
 {
-    for (unsigned u = PL_SIM_LOAD_M; u <= PL_SIM_STORE; u++) {
-        const struct engine *e = &sim->t.engine[u - PL_SIM_LOAD_M];
-        for (unsigned k = 0; k < e->n; k++)
-            sim_memory_resolve(sim, e->done[(e->head + k) % e->n], now);
-    }
+    for (unsigned u = PL_SIM_LOAD_M; u <= PL_SIM_STORE; u++)
+        sim_memory_engine(sim, (enum pl_sim_unit)u, now);
     return sim->t.all_dma_done;
 }
 

@@ -308,6 +308,8 @@ bool sim_memory_known(const struct pl_sim *sim, stamp s, uint64_t *cyc);
 enum pl_sim_cause sim_memory_cause(const struct pl_sim *sim, uint64_t from, uint64_t to);
 /* When the engine's oldest transfer in flight ends: its place in the queue is free then. */
 uint64_t sim_memory_slot(struct pl_sim *sim, enum pl_sim_unit unit, uint64_t now);
+/* When all transfers of an engine have ended. */
+uint64_t sim_memory_engine(struct pl_sim *sim, enum pl_sim_unit unit, uint64_t now);
 /* When all transfers have ended. */
 uint64_t sim_memory_all(struct pl_sim *sim, uint64_t now);
 bool sim_memory_pending(const struct pl_sim *sim);

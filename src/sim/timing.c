@@ -319,6 +319,8 @@ void sim_timing_step(struct pl_sim *sim, const struct decoded *dec, const struct
         wait_transfers(sim, x, &w);
     if (dec->in.op == PL_C_FENCE)
         wait_until(&w, sim_memory_all(sim, w.at), PL_SIM_FENCE_CAUSE);
+    if (dec->in.op == PL_C_FENCE_ST)
+        wait_until(&w, sim_memory_engine(sim, PL_SIM_STORE, w.at), PL_SIM_FENCE_CAUSE);
     t->step.stall = w.at - t->issue;
     t->step.why = PL_SIM_ISSUE_CAUSE;
     t->step.busy = 0;

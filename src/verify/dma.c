@@ -10,6 +10,10 @@ static uint64_t umin(uint64_t a, uint64_t b)
 /* The bytes of rows [first, end) of a tensor, elements and scales. */
 static void desc_bytes(struct ver *v, const struct pl_desc *t, struct val index, uint64_t first, uint64_t end, bool store)
 {
+    if (t->tile) { /* as a whole: it is only read */
+        ver_loaded(v, t->elem_base, t->elem_base + pl_desc_tiled_bytes(t));
+        return;
+    }
     end = umin(end, t->rows);
     for (int64_t k = index.lo; first < end && k <= index.hi; k += index.step) {
         const struct pl_desc *x = &v->img->desc[k];
@@ -43,6 +47,23 @@ static void pitched_rows(struct ver *v, struct val at, uint32_t n)
         ver_vrow(v, val_plus(at, (int64_t)(n - 1) * v->pitch), "Vector SRAM");
 }
 
+/* 1 << log tiles side by side. */
+static void load_tiles(struct ver *v, const struct pl_desc *t, const struct pl_insn *in, struct val at)
+{
+    const struct val row = v->r.gp[in->rs1], col = v->r.gp[in->rs3];
+    const uint32_t mlen = v->arch->mlen, n = 1u << in->fn;
+    if (t->tile && (t->tile != mlen || !val_multiple(row, mlen) || !val_multiple(col, mlen)))
+        ver_fail(v, "tensor %s: row %lld, column %lld do not start one of its tiles of %u", t->name, (long long)row.lo, (long long)col.lo,
+                 t->tile);
+    if (n > 1 && !t->tile)
+        ver_fail(v, "tensor %s: %u tiles at once go only from a tensor in tiles", t->name, n);
+    if (col.hi + (int64_t)n * mlen > UINT32_MAX)
+        ver_fail(v, "tensor %s: column %lld + %u tiles", t->name, (long long)col.hi, n);
+    for (uint32_t i = 0; i < n && i < v->arch->matrix_tiles; i++)
+        ver_tile_load(v, val_plus(at, (int64_t)(i * v->tile_size)), 1, &t->format,
+                      row.lo >= t->rows || col.lo + (int64_t)i * mlen >= t->cols);
+}
+
 static void by_descriptor(struct ver *v, const struct pl_insn *in)
 {
     const struct val row = v->r.gp[in->rs1], col = v->r.gp[in->rs3], index = v->r.gp[in->rs2], at = v->r.gp[in->rd];
@@ -53,9 +74,11 @@ static void by_descriptor(struct ver *v, const struct pl_insn *in)
         return;
     check_column(v, t, col);
     if (matrix)
-        ver_tile_load(v, at, 1, &t->format, row.lo >= t->rows || col.lo >= t->cols);
+        load_tiles(v, t, in, at);
     else
         pitched_rows(v, at, n);
+    if (!matrix && t->tile)
+        ver_fail(v, "tensor %s is stored in tiles: only H_LOAD_M takes it", t->name);
     if ((matrix || store) && lanes % t->format.block)
         ver_fail(v, "tensor %s: blocks of %u do not fit %u lanes", t->name, t->format.block, lanes);
     if (in->op == PL_H_LOAD_V && t->repeat && (t->cols > lanes || col.hi))

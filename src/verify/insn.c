@@ -331,6 +331,7 @@ static void control(struct ver *v, const struct pl_insn *in)
         set_csr(v, CSR_MASK, v->r.gp[in->rd]);
         break;
     case PL_C_FENCE:
+    case PL_C_FENCE_ST:
         v->r.n_unfenced = 0;
         break;
     case PL_C_HALT:

@@ -6,6 +6,7 @@
  * that ranges are checked at both ends. What lies between is applied to the words and tiles one by one. A product of two
  * factors that both move, or loads of different values from different words, is not linear: such a loop is walked. */
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
 #include <string.h>
 
 #include "verify_internal.h"
@@ -111,26 +112,47 @@ static void skip_registers(struct ver *v, const struct regs *before, int64_t m)
         r->csr[i] = shifted(r->csr[i], before->csr[i], m);
 }
 
-/* The events of pass `c`, m times, each one step after the other. */
-static void skip_events(struct ver *v, const struct passes *p, int64_t b, int64_t c, int64_t m)
+/* The last `period` passes again, m times, in order: those of their events that move. */
+static void repeat_events(struct ver *v, const struct passes *p, int64_t period, int64_t m)
 {
-    const size_t n = p->log[c + 1] - p->log[c];
-    for (size_t i = 0; i < n; i++) {
-        struct ev e = v->ev[p->log[c] + i];
-        const struct ev before = v->ev[p->log[b] + i];
-        const int64_t by = e.at - before.at;
-        if (e.kind == EV_INT_SET && !by)
-            v->word[e.at].v = val_plus(e.v, m * (e.v.lo - before.v.lo));
-        if (!by)
-            continue;
-        for (int64_t j = 1; j <= m && v->steps <= v->budget; j++)
-            ver_apply(v, &e, j * by);
-        e.at += by;
-        e.dim[e.n_dim].stride = by;
-        e.dim[e.n_dim++].n = (uint32_t)m;
-        v->pc = e.pc;
-        ver_event(v, e);
-    }
+    const size_t first = p->log[p->done - period], n = p->log[p->done] - first;
+    struct moving {
+        size_t i;
+        int64_t by;
+    } *list = malloc((n + 1) * sizeof *list);
+    size_t k = 0;
+    if (!list)
+        abort();
+    for (int64_t c = p->done - period; c < p->done; c++)
+        for (size_t i = p->log[c]; i < p->log[c + 1]; i++) {
+            const int64_t by = v->ev[i].at - v->ev[p->log[c - period] + (i - p->log[c])].at;
+            if (by)
+                list[k++] = (struct moving){i, by};
+        }
+    for (int64_t j = 1; j <= m; j++)
+        for (size_t i = 0; i < k && v->steps <= v->budget; i++)
+            ver_apply(v, &v->ev[list[i].i], j * list[i].by);
+    free(list);
+}
+
+/* What the loop around this one sees of them. */
+static void note_events(struct ver *v, const struct passes *p, int64_t period, int64_t m)
+{
+    for (int64_t c = p->done - period; c < p->done; c++)
+        for (size_t i = 0; i < p->log[c + 1] - p->log[c]; i++) {
+            struct ev e = v->ev[p->log[c] + i];
+            const struct ev before = v->ev[p->log[c - period] + i];
+            const int64_t by = e.at - before.at;
+            if (e.kind == EV_INT_SET && !by)
+                v->word[e.at].v = val_plus(e.v, m * (e.v.lo - before.v.lo));
+            if (!by)
+                continue;
+            e.at += by;
+            e.dim[e.n_dim].stride = by;
+            e.dim[e.n_dim++].n = (uint32_t)m;
+            v->pc = e.pc;
+            ver_event(v, e);
+        }
 }
 
 static void skip(struct ver *v, struct passes *p)
@@ -140,8 +162,8 @@ static void skip(struct ver *v, struct passes *p)
         return;
     const int64_t m = (p->n - p->done - period) / period;
     const struct regs before = p->head[p->done - period];
-    for (int64_t k = period; k >= 1; k--)
-        skip_events(v, p, p->done - k - period, p->done - k, m);
+    repeat_events(v, p, period, m);
+    note_events(v, p, period, m);
     skip_registers(v, &before, m);
     p->done += m * period;
     p->skipped = true;

@@ -439,7 +439,7 @@ TEST(test_bad_input)
     put("bad.s", "nop\n V_ADD_VW gp1, gp2, gp3\n");
     put("loop.s", "C_LOOP_START gp1, 3\n");
     put("fault.s", "M_MM 0, gp0, gp0\n");
-    static const char cut[] = "PLENAIMG\1\0\0\0\xff\0\0\0{\"schema\"";
+    static const char cut[] = "PLENAIMG\2\0\0\0\xff\0\0\0{\"schema\"";
     put_bytes("bad.img", cut, sizeof cut - 1);
     put("bad.yaml", "array: {mlem: 16}\n");
     put("odd.yaml", "array: {mlen: 48}\n");
@@ -481,9 +481,9 @@ TEST(test_unsupported)
     mkdir(path, 0755);
     put("model/config.json", "{\"model_type\": \"mamba\", \"architectures\": [\"MambaForCausalLM\"]}");
     FAILS(4, "mamba", "run @/model");
-    static const char newer[] = "PLENAIMG\2\0\0\0\2\0\0\0{}";
+    static const char newer[] = "PLENAIMG\3\0\0\0\2\0\0\0{}";
     put_bytes("new.img", newer, sizeof newer - 1);
-    FAILS(4, "new.img: image version 2", "info @/new.img");
+    FAILS(4, "new.img: image version 3", "info @/new.img");
 }
 
 TEST(test_unwritable)

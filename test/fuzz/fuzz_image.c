@@ -70,8 +70,9 @@ void fuzz_seeds(fuzz_emit *emit, void *ctx)
     static const struct pl_op_range op[] = {{0, 1, "norm"}, {1, 3, "mlp"}};
     const struct pl_format bf16 = {.kind = PL_FORMAT_FLOAT, .elem = PL_BF16, .block = 1};
     const struct pl_format mx = {.kind = PL_FORMAT_MXINT, .int_bits = 4, .block = 16};
-    const struct pl_desc desc[] = {{"w", 0, 512, 4, 32, 16, 2, mx, false},
-                                   {"t", 64, 0, 2, 8, 16, 0, bf16, true}};
+    const struct pl_desc desc[] = {{"w", 0, 512, 4, 32, 16, 2, mx, false, 0},
+                                   {"t", 64, 0, 2, 8, 16, 0, bf16, true, 0},
+                                   {"u", 640, 0, 9, 20, 0, 0, mx, false, 16}};
     struct pl_image img = {
         .machine = "", .model = "", .weight = bf16, .act = bf16, .kv = bf16, .hbm_bytes = 1024};
     img.plan = (struct pl_plan){.vec = PL_BF16,
@@ -94,7 +95,8 @@ void fuzz_seeds(fuzz_emit *emit, void *ctx)
     img.n_fp = img.n_int = 2;
     img.segment = segment;
     img.desc = desc;
-    img.n_segment = img.n_desc = img.n_entry = img.n_op = 2;
+    img.n_segment = img.n_entry = img.n_op = 2;
+    img.n_desc = 3;
     img.entry = entry;
     img.param = param;
     img.constant = constant;

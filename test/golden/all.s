@@ -54,6 +54,7 @@
         C_LOOP_START gp1, 4194303
         C_LOOP_REG gp2, gp3
         C_EXIT
+        C_FENCE_ST
         C_LOOP_END gp2
         C_LOOP_END gp1
         V_PS_V gp1, gp2
@@ -67,7 +68,7 @@
         V_LIM_V gp1, gp2, gp3
         V_SWAP_V gp1, gp2, gp3
         V_ARGMAX f1, gp2, gp3, gp4
-        H_LOAD_M gp1, gp2, gp3, gp4
+        H_LOAD_M gp1, gp2, gp3, gp4, 3
         H_LOAD_V gp1, gp2, gp3, gp4
         H_SAVE_V gp1, gp2, gp3, gp4, 15
         C_HALT

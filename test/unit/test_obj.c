@@ -16,7 +16,7 @@ struct rich {
     uint32_t code[5], line[5], intmem[3];
     float fp[4];
     uint8_t data[2][100];
-    struct pl_desc desc[3];
+    struct pl_desc desc[4];
     struct pl_segment segment[2];
     struct pl_named entry[2], param[1], constant[2];
     struct pl_op_range op[2];
@@ -35,9 +35,10 @@ static void make(struct rich *r)
     *r = (struct rich){
         .code = {0x00040062, 0x12345678, 0, 0xFFFFFFFF, 0x00400039}, .line = {1, 2, 3, 7, 9}, .intmem = {0, 1u << 31, 5},
         .fp = {1.5f, -INFINITY, NAN, -0.0f},
-        .desc = {{"embed", 0, 0, 3, 40, 80, 0, format("bf16"), false},
-                 {"layer 0: \"w\"", 256, 512, 4, 33, 40, 8, format("mxfp6_e3m2:16:ceil"), false},
-                 {"rope", 576, 0, 2, 8, 16, 0, format("e8m10"), true}},
+        .desc = {{"embed", 0, 0, 3, 40, 80, 0, format("bf16"), false, 0},
+                 {"layer 0: \"w\"", 256, 512, 4, 33, 40, 8, format("mxfp6_e3m2:16:ceil"), false, 0},
+                 {"rope", 576, 0, 2, 8, 16, 0, format("e8m10"), true, 0},
+                 {"w in tiles", 640, 0, 10, 9, 0, 0, format("mxint8:8"), false, 8}},
         .segment = {{0, 100, NULL}, {200, 57, NULL}}, .entry = {{"prefill", 0}, {"decode", 4}}, .param = {{"pos", 2}},
         .constant = {{"vocab", 512}, {"huge", INT64_MAX}}, .op = {{0, 2, "norm"}, {2, 4, "attention.qk"}},
     };
@@ -50,7 +51,7 @@ static void make(struct rich *r)
         .machine = "name: tiny\n", .model = "caf\xc3\xa9", .hbm_bytes = 1024,
         .plan = {PL_BF16, format("none"), format("mxint8:32"), format("mxint4:16"), 16, 4, 8, 32, 12, 44, 8, 32, 7, 8},
         .weight = format("bf16"), .act = format("mxint8:32"), .kv = format("mxint4:16"),
-        .n_code = 5, .n_desc = 3, .n_segment = 2, .n_fp = 4, .n_int = 3, .n_entry = 2, .n_param = 1, .n_const = 2, .n_op = 2,
+        .n_code = 5, .n_desc = 4, .n_segment = 2, .n_fp = 4, .n_int = 3, .n_entry = 2, .n_param = 1, .n_const = 2, .n_op = 2,
         .n_line = 5, .code = r->code, .desc = r->desc, .segment = r->segment, .fp = r->fp, .intmem = r->intmem,
         .entry = r->entry, .param = r->param, .constant = r->constant, .op = r->op, .line = r->line};
 }
@@ -74,6 +75,7 @@ static void same_desc(const struct pl_desc *a, const struct pl_desc *b)
     assert_int_equal(a->elem_stride, b->elem_stride);
     assert_int_equal(a->scale_stride, b->scale_stride);
     assert_int_equal(a->repeat, b->repeat);
+    assert_int_equal(a->tile, b->tile);
 }
 
 static void same_plan(const struct pl_plan *a, const struct pl_plan *b)
@@ -197,9 +199,30 @@ TEST(test_every_rule_of_a_descriptor)
     BREAK("\"embed\": is not 64-byte aligned", r.desc[0].elem_base = 32);
     BREAK("\"layer 0: \"w\"\": is not 64-byte aligned", r.desc[1].scale_base = 513);
     BREAK("\"embed\": lies outside the 1024 bytes", r.desc[0].elem_base = 832);
+    BREAK("\"w in tiles\": tiles go without strides", r.desc[3].elem_stride = 8);
+    BREAK("\"w in tiles\": tiles go without strides", r.desc[3].scale_base = 64);
+    BREAK("\"w in tiles\": tiles go without strides", r.desc[3].repeat = true);
+    BREAK("\"w in tiles\": tiles of 12 do not hold whole blocks", r.desc[3].tile = 12);
+    BREAK("\"w in tiles\": tiles of 8192 do not hold whole blocks and bytes, or are wider than 4096", r.desc[3].tile = 8192);
+    BREAK("\"w in tiles\": is not 64-byte aligned", r.desc[3].elem_base = 32);
+    BREAK("\"w in tiles\": lies outside", r.desc[3].rows = UINT32_MAX);
     BREAK("\"embed\": lies outside", r.desc[0].elem_base = UINT64_MAX & ~(uint64_t)63);
     BREAK("\"layer 0: \"w\"\": lies outside", r.desc[1].scale_base = 1024);
+    BREAK("\"w in tiles\": tiles go without strides", r.desc[3].elem_stride = 8);
+    BREAK("\"w in tiles\": tiles go without strides", r.desc[3].scale_base = 64);
+    BREAK("\"w in tiles\": tiles go without strides", r.desc[3].repeat = true);
+    BREAK("\"w in tiles\": tiles of 12 do not hold whole blocks", r.desc[3].tile = 12);
+    BREAK("\"w in tiles\": tiles of 8192 do not hold whole blocks and bytes, or are wider than 4096", r.desc[3].tile = 8192);
+    BREAK("\"w in tiles\": is not 64-byte aligned", r.desc[3].elem_base = 32);
+    BREAK("\"w in tiles\": lies outside", r.desc[3].rows = UINT32_MAX);
     BREAK("\"embed\": lies outside", r.desc[0].rows = 13);
+    BREAK("\"w in tiles\": tiles go without strides", r.desc[3].elem_stride = 8);
+    BREAK("\"w in tiles\": tiles go without strides", r.desc[3].scale_base = 64);
+    BREAK("\"w in tiles\": tiles go without strides", r.desc[3].repeat = true);
+    BREAK("\"w in tiles\": tiles of 12 do not hold whole blocks", r.desc[3].tile = 12);
+    BREAK("\"w in tiles\": tiles of 8192 do not hold whole blocks and bytes, or are wider than 4096", r.desc[3].tile = 8192);
+    BREAK("\"w in tiles\": is not 64-byte aligned", r.desc[3].elem_base = 32);
+    BREAK("\"w in tiles\": lies outside", r.desc[3].rows = UINT32_MAX);
     BREAK("\"embed\": lies outside", r.desc[0].rows = UINT32_MAX, r.desc[0].elem_stride = UINT32_MAX);
     BREAK("\"rope\": repeats 7 columns", r.desc[2].cols = 7);
 }
@@ -327,7 +350,7 @@ static enum pl_status altered(const struct file *f, const char *from, const char
 static const struct {
     const char *from, *to, *words;
 } alterations[] = {
-    {"\"schema\":1", "\"schema\":1", NULL},
+    {"\"schema\":2", "\"schema\":2", NULL},
     {"\"code\":[0,20]", "\"code\":[0,19]", "a blob is misaligned"},
     {"\"code\":[0,20]", "\"code\":[4,20]", "a blob is misaligned"},
     {"\"code\":[0,20]", "\"code\":[-64,20]", "a blob lies outside the file"},
@@ -383,6 +406,40 @@ TEST(test_altered_headers)
     drop(&f);
 }
 
+/* Every element and scale of a tensor in tiles has bytes of its own; a tile is one piece, its scales behind its elements. */
+TEST(test_places_in_tiles)
+{
+    (void)state;
+    static const char *const formats[] = {"mxint8:8", "mxint4:4", "mxfp6_e3m2:8", "bf16"};
+    for (size_t k = 0; k < PL_COUNT(formats); k++)
+        for (uint32_t trial = 0; trial < 40; trial++) {
+            struct pl_desc t = {.name = "t", .elem_base = 64, .rows = 1 + trial * 7 % 29, .cols = 1 + trial * 5 % 31,
+                                .format = format(formats[k]), .tile = 8};
+            uint8_t used[8192] = {0};
+            const uint64_t end = t.elem_base + pl_desc_tiled_bytes(&t);
+            assert_true(end <= sizeof used);
+            for (uint32_t r = 0; r < t.rows; r++)
+                for (uint32_t c = 0; c < t.cols; c += t.tile) {
+                    const struct pl_desc_place at = pl_desc_place(&t, r, c), first = pl_desc_place(&t, r / 8 * 8, c);
+                    const uint64_t elem = pl_format_row_bytes(&t.format, at.n), scale = pl_format_row_scales(&t.format, at.n);
+                    assert_int_equal(at.n, t.cols - c < 8 ? t.cols - c : 8);
+                    assert_int_equal(first.elem % PL_TILE_ALIGN, 0);
+                    assert_true(at.scale + scale <= first.elem + pl_desc_tile_bytes(&t, r, c));
+                    for (uint64_t b = 0; b < elem; b++)
+                        assert_int_equal(used[at.elem + b]++, 0);
+                    for (uint64_t b = 0; b < scale; b++)
+                        assert_int_equal(used[at.scale + b]++, 0);
+                    const struct pl_desc_place last = pl_desc_place(&t, r, c + at.n - 1);
+                    assert_int_equal(last.n, 1);
+                    assert_int_equal(last.scale, scale ? at.scale + (at.n - 1) / t.format.block : at.scale + at.n - 1);
+                    if (c + 8 < t.cols) /* the next tile follows */
+                        assert_int_equal(pl_desc_place(&t, r / 8 * 8, c + 8).elem, first.elem + pl_desc_tile_bytes(&t, r, c));
+                }
+            const struct pl_desc_place corner = pl_desc_place(&t, (t.rows - 1) / 8 * 8, (t.cols - 1) / 8 * 8);
+            assert_int_equal(corner.elem + pl_desc_tile_bytes(&t, t.rows - 1, t.cols - 1), end);
+        }
+}
+
 TEST(test_wrong_magic_and_version)
 {
     (void)state;
@@ -395,9 +452,9 @@ TEST(test_wrong_magic_and_version)
     copy[0] = 'p';
     REFUSED(PL_EPARSE, "x.img: is no program image", parse(copy, f.map.len));
     copy[0] = 'P';
+    copy[8] = 3;
+    REFUSED(PL_EUNSUPPORTED, "x.img: image version 3; this program reads 2", parse(copy, f.map.len));
     copy[8] = 2;
-    REFUSED(PL_EUNSUPPORTED, "x.img: image version 2; this program reads 1", parse(copy, f.map.len));
-    copy[8] = 1;
     copy[15] = 0xff;
     REFUSED(PL_EPARSE, "x.img: truncated: header of", parse(copy, f.map.len));
     free(copy);
@@ -474,7 +531,7 @@ int main(void)
         cmocka_unit_test(test_round_trip), cmocka_unit_test(test_empty_image), cmocka_unit_test(test_every_rule_of_a_descriptor),
         cmocka_unit_test(test_every_rule_of_an_image), cmocka_unit_test(test_names_that_a_header_cannot_hold),
         cmocka_unit_test(test_find), cmocka_unit_test(test_truncated_anywhere), cmocka_unit_test(test_altered_headers),
-        cmocka_unit_test(test_wrong_magic_and_version), cmocka_unit_test(test_any_byte_changed), cmocka_unit_test(test_unwritable),
+        cmocka_unit_test(test_places_in_tiles), cmocka_unit_test(test_wrong_magic_and_version), cmocka_unit_test(test_any_byte_changed), cmocka_unit_test(test_unwritable),
         cmocka_unit_test(test_unreadable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -271,7 +271,7 @@ TEST(test_halt_and_the_end_of_the_code)
 TEST(test_every_instruction_was_looked_at)
 {
     (void)state;
-    static const uint8_t elsewhere[] = {PL_C_SET_ADDR_REG, PL_C_SET_SCALE_REG, PL_C_SET_STRIDE_REG, PL_C_FENCE, /* test_sim_memory.c */
+    static const uint8_t elsewhere[] = {PL_C_SET_ADDR_REG, PL_C_SET_SCALE_REG, PL_C_SET_STRIDE_REG, PL_C_FENCE, PL_C_FENCE_ST, /* test_sim_memory.c */
                                         PL_C_SET_V_MASK_REG};                                                   /* test_sim_vector.c */
     for (size_t i = 0; i < PL_COUNT(elsewhere); i++)
         proven[elsewhere[i]] = true;

@@ -104,6 +104,7 @@ static const struct fault {
     {"li gp1, 0xFFFFFFFF\n H_LOAD_V gp0, gp0, gp1, gp0", "there is no tensor descriptor 4294967295", 0},
     {"li gp1, 5\n H_LOAD_M gp0, gp0, gp0, gp1", "tensor t0: column 5 does not start a block and a byte", 0},
     {"li gp1, 8\n H_LOAD_M gp1, gp0, gp0, gp0", "Matrix SRAM address 8 does not start a tile", 0},
+    {"H_LOAD_M gp0, gp0, gp0, gp0, 1", "tensor t0: 2 tiles at once go only from a tensor in tiles", 0},
     {"li gp1, 262144\n H_LOAD_M gp1, gp0, gp0, gp0", "Matrix SRAM tiles 1024 + 1 of 1024", 0},
     {"li gp1, 8\n H_LOAD_V gp1, gp0, gp0, gp0", "Vector SRAM address 8 is not a multiple", 0},
     {"li gp1, 1048560\n H_LOAD_V gp1, gp0, gp0, gp0, 1", "Vector SRAM row 65536 is outside", 0},

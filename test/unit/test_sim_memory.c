@@ -267,7 +267,7 @@ TEST(test_high_addresses)
     const struct pub p = {.base = ((uint64_t)4 << 30) + 4096, .offset = 128};
     say_pub(&r, &p);
     say(&r, "H_STORE_V gp0, gp10, a3, 0, 0");
-    say(&r, "C_FENCE");
+    say(&r, "C_FENCE_ST");
     say(&r, "li gp1, 160");
     say(&r, "H_PREFETCH_V gp1, gp10, a3, 0, 0");
     start(&r);
@@ -280,6 +280,7 @@ TEST(test_high_addresses)
     OK(pl_sim_read_hbm(r.sim, p.base + p.offset, 32, bytes, &d));
     for (uint32_t l = 0; l < 16; l++)
         assert_int_equal(bytes[2 * l] | bytes[2 * l + 1] << 8, pl_minifloat_encode(r.vec, x[l], false));
+    proven[PL_C_FENCE_ST] = true;
     rig_close(&r);
 }
 
@@ -318,6 +319,71 @@ static void random_tensor(struct rig *r, struct pl_desc *t)
     t->scale_base = t->elem_base + pl_round_up((uint64_t)t->rows * t->elem_stride, 64);
 }
 
+static void in_tiles(struct pl_desc *t, uint32_t tile)
+{
+    t->tile = tile;
+    t->elem_stride = t->scale_stride = 0;
+    t->scale_base = 0;
+}
+
+/* Tiles of a tensor in tiles, alone or a run of them, hold what the same tensor row after row gives: products say so. */
+TEST(test_tiles_in_one_transfer)
+{
+    (void)state;
+    for (unsigned trial = 0; trial < 30; trial++) {
+        struct rig r;
+        float x[MAX_V], got[3][16];
+        rig_open(&r, "tiny", "none");
+        pl_rng_init(&r.rng, trial);
+        struct pl_desc *rows = &r.desc[0], *tiles = &r.desc[4];
+        rows->format = format_of(trial % 2 ? "mxint8:16" : "mxint4:8");
+        rows->rows = 17 + trial % 16;
+        rows->cols = 20 + 4 * (trial % 8); /* three tiles, the last one in part or not there */
+        rows->elem_stride = (uint32_t)pl_format_row_bytes(&rows->format, rows->cols);
+        rows->scale_stride = (uint32_t)pl_format_row_scales(&rows->format, rows->cols);
+        *tiles = *rows;
+        in_tiles(tiles, 16);
+        rows->elem_base = 1 << 16;
+        rows->scale_base = 5 << 14;
+        tiles->elem_base = 6 << 14;
+        fill_tensor(&r, rows);
+        for (uint32_t k = 0; k < rows->rows; k++)
+            for (uint32_t c = 0; c < rows->cols; c += 16) {
+                const struct pl_desc_place to = pl_desc_place(tiles, k, c), from = pl_desc_place(rows, k, c);
+                memcpy(r.hbm + to.elem, r.hbm + from.elem, pl_format_row_bytes(&rows->format, to.n));
+                memcpy(r.hbm + to.scale, r.hbm + from.scale, pl_format_row_scales(&rows->format, to.n));
+            }
+        const uint32_t row = trial / 3 % 2 * 16, first = trial % 3;
+        for (unsigned k = 0; k < 3; k++) { /* row by row; tile by tile; as a run of two tiles */
+            say(&r, "li gp1, %u", row);
+            say(&r, "li gp2, %u", first * 16);
+            say(&r, "li gp3, %u", k ? 4 : 0);
+            say(&r, "li gp4, 256");
+            say(&r, "li gp6, 16");
+            say(&r, "S_ADD_INT gp7, gp2, gp6");
+            say(&r, "H_LOAD_M gp0, gp1, gp3, gp2, %u", k == 2);
+            if (k < 2)
+                say(&r, "H_LOAD_M gp4, gp1, gp3, gp7");
+            say(&r, "li gp5, 64");
+            say(&r, "M_TMM 0, gp0, gp0");
+            say(&r, "M_TMM 0, gp5, gp4");
+            say(&r, "li gp8, %u", 256 + 64 * k);
+            say(&r, "M_MM_WO gp8, gp0, 0");
+        }
+        start(&r);
+        for (uint32_t i = 0; i < 8; i++) {
+            random_row(&r, x, 16, false);
+            poke(&r, i * 16, x, 16);
+        }
+        go(&r);
+        for (unsigned k = 0; k < 3; k++)
+            peek(&r, 256 + 64 * k, got[k], 16);
+        same_floats(&r, "tile by tile", got[1], got[0], 4);
+        same_floats(&r, "a run", got[2], got[0], 4);
+        rig_close(&r);
+    }
+}
+
 /* Without data a tile's rows are counted by arithmetic, with data one by one: the same cycles, bytes, banks and faults. */
 TEST(test_loads_without_data)
 {
@@ -339,11 +405,19 @@ TEST(test_loads_without_data)
             say(&r, "H_SAVE_V gp0, gp0, gp3, gp0, 1");
         }
         const uint32_t blocks = r.desc[0].cols / r.desc[0].format.block + 1;
+        const bool tiles = (trial & 24) == 8 && r.mlen % r.desc[0].format.block == 0;
+        if (tiles)
+            in_tiles(&r.desc[0], r.mlen);
         for (unsigned k = 0; k < 3; k++) {
-            const uint32_t col = (uint32_t)pl_rng_below(&r.rng, blocks) * r.desc[0].format.block;
-            say(&r, "li gp1, %u", (uint32_t)pl_rng_below(&r.rng, r.desc[0].rows + 2));
+            uint32_t col = (uint32_t)pl_rng_below(&r.rng, blocks) * r.desc[0].format.block;
+            uint32_t row = (uint32_t)pl_rng_below(&r.rng, r.desc[0].rows + 2);
+            if (tiles && pl_rng_below(&r.rng, 20)) { /* else a fault */
+                col = col / r.mlen * r.mlen;
+                row = row / r.mlen * r.mlen;
+            }
+            say(&r, "li gp1, %u", row);
             say(&r, "li gp2, %u", r.desc[0].format.block == 1 ? col / 2 * 2 : col);
-            say(&r, "H_LOAD_M gp0, gp1, gp0, gp2");
+            say(&r, "H_LOAD_M gp0, gp1, gp0, gp2, %u", tiles ? (unsigned)pl_rng_below(&r.rng, 3) : 0);
         }
         for (unsigned data = 0; data < 2; data++) {
             r.opt.functional = data;
@@ -371,7 +445,7 @@ TEST(test_every_instruction_was_looked_at)
 {
     (void)state;
     all_proven(1u << PL_UNIT_MEM);
-    assert_true(proven[PL_C_FENCE] && proven[PL_C_SET_ADDR_REG]);
+    assert_true(proven[PL_C_FENCE] && proven[PL_C_FENCE_ST] && proven[PL_C_SET_ADDR_REG]);
 }
 
 int main(void)
@@ -380,7 +454,7 @@ int main(void)
         cmocka_unit_test(test_load_v), cmocka_unit_test(test_load_v_repeats), cmocka_unit_test(test_save_v),
         cmocka_unit_test(test_read_tensor), cmocka_unit_test(test_published_prefetch_m),
         cmocka_unit_test(test_published_prefetch_v_and_store_v), cmocka_unit_test(test_high_addresses),
-        cmocka_unit_test(test_sticky_nan), cmocka_unit_test(test_loads_without_data),
+        cmocka_unit_test(test_sticky_nan), cmocka_unit_test(test_tiles_in_one_transfer), cmocka_unit_test(test_loads_without_data),
         cmocka_unit_test(test_every_instruction_was_looked_at),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -59,6 +59,28 @@ TEST(test_issue_and_operands)
     rig_close(&r);
 }
 
+/* A fence waits for all transfers, a fence of stores for those alone. */
+TEST(test_fences)
+{
+    (void)state;
+    for (unsigned stores = 0; stores < 2; stores++)
+        for (unsigned banks = 0; banks < 2; banks++) {
+            struct rig r;
+            struct times t;
+            rig_open(&r, "tiny", "mxint8:16");
+            if (banks)
+                OK(pl_arch_set(&r.arch, "hbm_model=hbm3", &d));
+            say(&r, "li gp1, %u", DESC_OUT8); /* 0 */
+            say(&r, "H_SAVE_V gp0, gp0, gp1, gp0");
+            say(&r, "H_LOAD_M gp0, gp0, gp0, gp0");
+            say(&r, stores ? "C_FENCE_ST" : "C_FENCE"); /* 3 */
+            times_of(&r, &t);
+            assert_true(t.r[1].end_cyc < t.r[2].end_cyc);
+            assert_int_equal(t.r[3].issue_cyc, t.r[stores ? 1 : 2].end_cyc);
+            rig_close(&r);
+        }
+}
+
 /* Products: 4 cycles each, sums out of the array after 2 + 3 + 2 * 4 + 3 = 16, out of the tree after 2 * 2 + 3 + 4 = 11. */
 TEST(test_write_outs_queue)
 {
@@ -165,7 +187,7 @@ TEST(test_events)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_issue_and_operands), cmocka_unit_test(test_write_outs_queue),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_issue_and_operands), cmocka_unit_test(test_fences), cmocka_unit_test(test_write_outs_queue),
                                        cmocka_unit_test(test_transfers_overlap), cmocka_unit_test(test_events)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,8 +20,8 @@ static void image_of(const char *text, struct pl_image *img)
     struct pl_format w = pl_format_resolve(small.weight_format, small.vector_format.elem), vec = {.kind = PL_FORMAT_FLOAT, .elem = small.vector_format.elem, .block = 1};
     OK(pl_asm_text(&arena, &src, &as, &d));
     struct pl_desc *t = PL_NEW_N(&arena, struct pl_desc, 2);
-    t[0] = (struct pl_desc){"w", 0, 1 << 16, 256, 128, 128, 8, w, false};
-    t[1] = (struct pl_desc){"v", 1 << 17, 0, 8, 64, (uint32_t)pl_format_row_bytes(&vec, 64), 0, vec, false};
+    t[0] = (struct pl_desc){"w", 0, 1 << 16, 256, 128, 128, 8, w, false, 0};
+    t[1] = (struct pl_desc){"v", 1 << 17, 0, 8, 64, (uint32_t)pl_format_row_bytes(&vec, 64), 0, vec, false, 0};
     *img = (struct pl_image){.machine = "", .model = "by hand", .hbm_bytes = 1 << 18, .n_code = as.n, .code = as.code, .n_desc = 2, .desc = t,
                              .plan = {.vec = small.vector_format.elem, .weight = w, .act = w, .kv = w, .mlen = small.mlen,
                                       .blen = small.blen, .hlen = small.hlen, .vlen = small.vlen, .guard = small.guard,
