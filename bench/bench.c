@@ -12,6 +12,7 @@ const struct bench benches[] = {
     {"hbm", "HBM model: lines a second, cycles beside the reference simulators, idle latency", bench_hbm},
     {"timing", "timing plane: instructions a second, seconds for a 70B decode step, a decoder layer, a 32k prefill", bench_timing},
     {"efficiency", "array and HBM of overlapped linear layers and a decode step, against what they can do", bench_efficiency},
+    {"codegen", "instructions of linear layers, FFN, attention and a layer beside the authors' generators", bench_codegen},
     {"asm", "assembler and disassembler, lines a second", bench_asm},
 };
 const size_t bench_count = PL_COUNT(benches);

@@ -11,20 +11,15 @@
 #include "plena/model.h"
 #include "plena/obj.h"
 
-/* Extensions of the published instruction set that the compiler uses, as bits of pl_comp_options.without. */
+/* Extensions of the published instruction set that the compiler can do without, as bits of pl_comp_options.without. */
 enum pl_comp_ext {
-    PL_EXT_STEP,     /* addresses of M_MM and M_TMM that step on */
-    PL_EXT_WINDOW,   /* M_TMM on part of the lanes */
-    PL_EXT_LOOP_REG, /* loop counts from a register */
-    PL_EXT_FENCE,    /* C_FENCE */
-    PL_EXT_HALT,     /* C_HALT */
-    PL_EXT_LIMIT,    /* V_LIM_V */
-    PL_EXT_SWAP,     /* V_SWAP_V */
-    PL_EXT_ARGMAX,   /* V_ARGMAX */
-    PL_EXT_DESC,     /* H_LOAD_M, H_LOAD_V, H_SAVE_V */
+    PL_EXT_STEP, /* addresses of M_MM and M_TMM that step on */
     PL_EXT_COUNT
 };
 const char *pl_comp_ext_name(enum pl_comp_ext e); /* "step", ... */
+/* The passes of the compiler, in their order (doc/compiler.md). */
+enum pl_comp_pass { PL_PASS_PLAN, PL_PASS_LAYOUT, PL_PASS_HBM, PL_PASS_CHAIN, PL_PASS_EMIT, PL_PASS_COUNT };
+const char *pl_comp_pass_name(enum pl_comp_pass p); /* "plan", ... */
 struct pl_comp_options {
     const struct pl_format *weight, *act, *kv; /* NULL: the machine's */
     uint32_t context;                          /* most tokens of a sequence; 0: the model's, at most 4096 */
@@ -33,6 +28,8 @@ struct pl_comp_options {
     bool no_weights;                           /* leave HBM empty: for timing-only runs and code inspection; the checkpoint
                                                   needs no tensors then */
     uint32_t without;                          /* bit e: do without extension e */
+    struct pl_buf *dump;                       /* text of what the pass `dump_after` has made; NULL: none */
+    enum pl_comp_pass dump_after;
 };
 /* Compile. Everything in the image lives in `a`.
  *   params     "pos" first position, "tiles" KV tiles of the pass minus 1, "last" row of the last valid token,

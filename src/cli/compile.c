@@ -1,6 +1,7 @@
 /* compile.c - plena compile: a checkpoint to a program image. */
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
+#include <string.h>
 
 #include "cli.h"
 #include "plena/comp.h"
@@ -9,7 +10,9 @@
 
 struct compile {
     struct job j;
-    const char *output, *dump;
+    const char *output, *dump, *dump_after;
+    struct opt_list without;
+    struct pl_buf text; /* of --dump-after */
     uint64_t context, chunk;
     bool all_logits, no_weights, dry_run, verify;
 };
@@ -42,6 +45,44 @@ static enum pl_status dump_text(const char *path, const struct pl_image *img, st
     return s;
 }
 
+/* --without and --dump-after: names to numbers. */
+static enum pl_status choose(struct compile *c, struct pl_comp_options *opt)
+{
+    for (size_t i = 0; i < c->without.n; i++) {
+        unsigned e = 0;
+        while (e < PL_EXT_COUNT && strcmp(c->without.v[i], pl_comp_ext_name((enum pl_comp_ext)e)) != 0)
+            e++;
+        if (e == PL_EXT_COUNT)
+            return pl_fail(&c->j.d, PL_EUSAGE, "--without %s: there is no such extension; see plena compile --help", c->without.v[i]);
+        opt->without |= 1u << e;
+    }
+    if (!c->dump_after || !strcmp(c->dump_after, "verify"))
+        return PL_OK;
+    unsigned p = 0;
+    while (p < PL_PASS_COUNT && strcmp(c->dump_after, pl_comp_pass_name((enum pl_comp_pass)p)) != 0)
+        p++;
+    if (p == PL_PASS_COUNT)
+        return pl_fail(&c->j.d, PL_EUSAGE, "--dump-after %s: there is no such pass; see plena compile --help", c->dump_after);
+    opt->dump = &c->text;
+    opt->dump_after = (enum pl_comp_pass)p;
+    return PL_OK;
+}
+
+/* Prove the program; --dump-after verify prints what was found. */
+static enum pl_status prove(struct compile *c, const struct pl_image *img)
+{
+    struct pl_verify_report r;
+    if (!c->dump_after || strcmp(c->dump_after, "verify") != 0)
+        return c->verify ? pl_verify_image(&c->j.arch, img, &c->j.d) : PL_OK;
+    PL_TRY(pl_verify(&c->j.arena, &c->j.arch, img, NULL, 0, &r, &c->j.d));
+    for (size_t i = 0; i < r.n_error; i++) {
+        pl_verify_text(&r.error[i], &c->text);
+        pl_buf_printf(&c->text, "\n");
+    }
+    pl_buf_printf(&c->text, "# verify: %zu errors, %zu of %zu words reached, %llu runs\n", r.n_error, r.reached, r.words, (unsigned long long)r.runs);
+    return PL_OK;
+}
+
 static enum pl_status run(struct compile *c, const char *model)
 {
     struct job *j = &c->j;
@@ -50,14 +91,16 @@ static enum pl_status run(struct compile *c, const char *model)
     if (job_printed_config(j))
         return PL_OK;
     PL_TRY(c->no_weights ? job_config(j, model) : job_model(j, model));
-    const struct pl_comp_options opt = {.weight = &j->format[0], .act = &j->format[1], .kv = &j->format[2],
+    struct pl_comp_options opt = {.weight = &j->format[0], .act = &j->format[1], .kv = &j->format[2],
                                         .context = (uint32_t)c->context, .chunk = (uint32_t)c->chunk,
                                         .all_logits = c->all_logits, .no_weights = c->no_weights};
+    PL_TRY(choose(c, &opt));
     const uint64_t start = pl_clock_ns();
     PL_TRY(pl_comp_model(&j->arena, j->ck, &j->arch, &opt, &img, &j->d));
     const double seconds = (double)(pl_clock_ns() - start) * 1e-9;
-    if (c->verify)
-        PL_TRY(pl_verify_image(&j->arch, &img, &j->d));
+    PL_TRY(prove(c, &img));
+    if (c->text.len)
+        fputs(c->text.data, stdout);
     if (c->dump)
         PL_TRY(dump_text(c->dump, &img, &j->d));
     if (!c->dry_run)
@@ -70,6 +113,7 @@ int cmd_compile(const struct verb *v, int argc, char **argv)
 {
     struct compile c = {0};
     job_init(&c.j);
+    pl_buf_init(&c.text);
     const struct opt o[] = {
         {"o", OPT_TEXT, &c.output, "IMAGE", "program image to write"},
         JOB_FORMAT_OPTS(&c.j),
@@ -79,6 +123,8 @@ int cmd_compile(const struct verb *v, int argc, char **argv)
         {"no-weights", OPT_FLAG, &c.no_weights, NULL, "leave HBM empty, for timing or to read the code; MODEL may be a config.json alone"},
         {"dump", OPT_TEXT, &c.dump, "FILE", "also write the assembly text"},
         {"verify", OPT_FLAG, &c.verify, NULL, "prove the rules of the program, as plena verify does, before it is written"},
+        {"dump-after", OPT_TEXT, &c.dump_after, "PASS", "print what the pass has made: plan, layout, hbm, chain, emit (every instruction with operator, step and loops) or verify"},
+        {"without", OPT_LIST, &c.without, "EXTENSION", "emit code without this extension of the published instruction set: step; repeatable"},
         {"dry-run", OPT_FLAG, &c.dry_run, NULL, "compile and report, write no image"},
         JOB_MACHINE_OPTS(&c.j),
     };
@@ -93,6 +139,7 @@ int cmd_compile(const struct verb *v, int argc, char **argv)
         const enum pl_status s = run(&c, pos[0]);
         rc = s == PL_OK ? 0 : cli_fail(s, &c.j.d);
     }
+    pl_buf_fini(&c.text);
     job_fini(&c.j);
     return rc;
 }

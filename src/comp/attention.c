@@ -61,12 +61,14 @@ struct queries {
     uint8_t hw;      /* window of M_TMM */
 };
 
+enum { MOST_COLUMNS = 8 }; /* products without a loop over them */
+
 /* score[r][n] = q[r] . k[tok + n] for all rows and tokens of the KV tile. */
 static void scores(struct comp *c, const struct flash *f, const struct queries *q)
 {
     struct emit *em = &c->em;
     const uint32_t mlen = c->plan.mlen, blen = c->plan.blen, spans = c->heads.spans;
-    const uint32_t unroll = mlen / blen > 1 ? 2 : 1;
+    const uint32_t unroll = mlen / blen < MOST_COLUMNS ? mlen / blen : MOST_COLUMNS;
     const uint8_t a0 = emit_const(em, lane_addr(c, q->t, q->lane));
     const uint8_t out0 = emit_const(em, c->rows->score.base);
     const uint8_t a = spans > 1 ? gp_take(em) : a0, b = gp_take(em), out = gp_take(em);
@@ -129,7 +131,7 @@ static void values(struct comp *c, const struct flash *f, const struct head *h, 
     struct emit *em = &c->em;
     const uint32_t mlen = c->plan.mlen, blen = c->plan.blen, hs = c->plan.head_slot, tiles = c->heads.token_tiles;
     const uint32_t width = hs < mlen ? hs : mlen; /* lanes of the head in one tile */
-    const uint32_t unroll = width / blen > 1 ? 2 : 1, blocks = c->rows->att_alloc / blen;
+    const uint32_t unroll = width / blen < MOST_COLUMNS ? width / blen : MOST_COLUMNS, blocks = c->rows->att_alloc / blen;
     const uint64_t v_tiles = (uint64_t)tiles * c->heads.spans * f->tile;
     const uint64_t first = v_tiles + (hs < mlen ? (uint64_t)h->kv * hs * mlen : 0);
     const uint8_t a0 = emit_const(em, c->rows->score.base), out0 = emit_const(em, 0), v0 = n > 1 ? gp_take(em) : f->cur;

@@ -148,12 +148,14 @@ void emit_ahead(struct comp *c, const struct link *l, uint8_t desc, uint8_t dst)
     struct emit *em = &c->em;
     const uint32_t mlen = c->plan.mlen;
     const uint8_t row = emit_const(em, 0), col = gp_take(em), to = gp_take(em);
+    emit_step(em, "load ahead");
     emit_add(em, to, dst, 0);
     const struct loop sets = loop_begin(em, l->ahead);
     emit_li(em, col, 0);
     emit_load_tiles(c, to, row, desc, col, l->tiles);
     emit_add(em, row, row, mlen);
     loop_end(em, sets);
+    emit_step(em, "");
     const uint8_t used[] = {row, col, to};
     for (size_t i = 0; i < sizeof used; i++)
         gp_give(em, used[i]);

@@ -167,12 +167,15 @@ static struct code write_program(struct comp *c, const struct pl_map_rows *rows,
 /* Written twice: see chain.c. */
 static struct code program(struct comp *c, const struct pl_map_rows *rows, bool all_rows)
 {
-    const size_t code = c->em.code.len, ops = c->em.ops.len;
+    const size_t code = c->em.code.len, ops = c->em.ops.len, steps = c->em.steps.len;
     chain_begin(c, true);
     write_program(c, rows, all_rows);
     c->em.code.len = code;
     c->em.ops.len = ops;
+    c->em.steps.len = steps;
     chain_plan(c);
+    comp_dump(c, PL_PASS_LAYOUT, rows->live > 1 ? "prefill" : "decode", NULL);
+    comp_dump(c, PL_PASS_CHAIN, rows->live > 1 ? "prefill" : "decode", NULL);
     chain_begin(c, false);
     return write_program(c, rows, all_rows);
 }
@@ -259,8 +262,10 @@ enum pl_status pl_comp_model(struct pl_arena *a, const struct pl_checkpoint *ck,
     PL_TRY(pl_map_fit_rows(arch, c.cfg, &c.plan, 1, &one, d));
     PL_TRY(check_sizes(&c, &chunk, d));
 
+    comp_dump(&c, PL_PASS_PLAN, "", NULL);
     *out = (struct pl_image){0};
     PL_TRY(comp_hbm(&c, opt->all_logits ? chunk.live : 1, out, d));
+    comp_dump(&c, PL_PASS_HBM, "", out);
     emit_init(&c.em);
     c.em.mlen = arch->mlen;
     c.em.blen = arch->blen;
@@ -271,6 +276,8 @@ enum pl_status pl_comp_model(struct pl_arena *a, const struct pl_checkpoint *ck,
     code[1] = program(&c, &one, false);
     constants(&c, out, &chunk, code);
     const enum pl_status s = finish(&c, out, code, d);
+    if (s == PL_OK)
+        comp_dump(&c, PL_PASS_EMIT, "", out);
     emit_fini(&c.em);
     pl_buf_fini(&c.chain.links);
     return s;

@@ -104,6 +104,9 @@ uint8_t set_mask(struct comp *c, uint64_t lane, uint32_t lanes);
 uint8_t emit_layer_desc(struct comp *c, unsigned tensor);
 uint8_t emit_next_layer_desc(struct comp *c, unsigned tensor);
 
+/* dump.c: what pass p has made, if it is the one asked for. */
+void comp_dump(const struct comp *c, enum pl_comp_pass p, const char *program, const struct pl_image *img);
+
 /* gemm.c: y = Linear(x, descriptor). */
 struct gemm {
     const struct pl_map_tensor *x; /* left rows; x->cols = K */

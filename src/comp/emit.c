@@ -11,6 +11,7 @@ void emit_init(struct emit *em)
 {
     pl_buf_init(&em->code);
     pl_buf_init(&em->ops);
+    pl_buf_init(&em->steps);
     em->gp_free = 0xfffe;
 }
 
@@ -18,6 +19,7 @@ void emit_fini(struct emit *em)
 {
     pl_buf_fini(&em->code);
     pl_buf_fini(&em->ops);
+    pl_buf_fini(&em->steps);
 }
 
 uint32_t emit_pc(const struct emit *em)
@@ -127,8 +129,15 @@ void loop_end(struct emit *em, struct loop l)
     gp_give(em, l.reg);
 }
 
+void emit_step(struct emit *em, const char *name)
+{
+    const struct emit_step s = {emit_pc(em), name};
+    pl_buf_put(&em->steps, &s, sizeof s);
+}
+
 void emit_op(struct emit *em, const char *name)
 {
+    emit_step(em, "");
     const uint32_t pc = emit_pc(em);
     const size_t n = em->ops.len / sizeof(struct pl_op_range);
     struct pl_op_range *last = (struct pl_op_range *)(void *)em->ops.data + (n ? n - 1 : 0);

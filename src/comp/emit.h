@@ -9,6 +9,7 @@
 struct emit {
     struct pl_buf code; /* uint32_t words */
     struct pl_buf ops;  /* struct pl_op_range */
+    struct pl_buf steps; /* struct emit_step */
     uint32_t gp_free;   /* bit r: gp r is free */
     uint32_t mlen, blen;
     uint32_t without;   /* extensions not to be used: bits of enum pl_comp_ext */
@@ -42,6 +43,12 @@ struct loop loop_begin(struct emit *em, uint64_t count);
 struct loop loop_begin_reg(struct emit *em, uint8_t count_reg);
 void loop_end(struct emit *em, struct loop l);
 
+/* From here on, instructions belong to this step of the operator, for dumps. */
+struct emit_step {
+    uint32_t pc;
+    const char *name;
+};
+void emit_step(struct emit *em, const char *name);
 /* From here on, instructions belong to this operator. */
 void emit_op(struct emit *em, const char *name);
 #endif

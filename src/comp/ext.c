@@ -4,6 +4,6 @@
 
 const char *pl_comp_ext_name(enum pl_comp_ext e)
 {
-    static const char *const name[PL_EXT_COUNT] = {"step", "window", "loop_reg", "fence", "halt", "limit", "swap", "argmax", "desc"};
+    static const char *const name[PL_EXT_COUNT] = {"step"};
     return name[e];
 }

@@ -7,7 +7,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "comp_internal.h"
 
-enum { MOST_UNROLLED = 8 }; /* K tiles of a group without a loop over them */
+enum { MOST_UNROLLED = 32 }; /* products of a column of K tiles, or of a few columns, without a loop over them */
 
 struct shape {
     uint32_t slices;  /* MLEN-wide slices of a chunk, also K tiles of a chunk */
@@ -35,6 +35,7 @@ static uint32_t group_tiles(const struct comp *c, const struct shape *s, uint32_
 static void load_set(struct comp *c, const struct gemm *g, const struct shape *s, const struct regs *r, uint32_t group, uint32_t row_off)
 {
     struct emit *em = &c->em;
+    emit_step(em, "load");
     const uint8_t row = gp_take(em), dst = gp_take(em), desc = emit_layer_desc(c, g->weight);
     const uint8_t col = emit_const(em, (uint64_t)group * c->plan.k_tiles * c->plan.mlen);
     emit_add(em, row, r->row, row_off);
@@ -58,9 +59,13 @@ static uint64_t out_offset(const struct comp *c, const struct gemm *g, uint32_t 
     return lane;
 }
 
-/* Registers of multiply: rows and set, and while K tiles pass, the present ones. */
+/* Registers of multiply: rows and set, and while K tiles pass, the present ones. Of few K tiles each may have its own
+ * pointer to the rows, which then needs no way back. */
+enum { MOST_POINTERS = 4 };
 struct operands {
-    uint8_t a0, b0, a, b;
+    uint8_t b0, b;
+    uint8_t left[MOST_POINTERS], a; /* left[0]: the first tile's */
+    uint32_t n_left;
 };
 
 /* From one K tile to the next in the left rows. */
@@ -70,21 +75,50 @@ static int64_t left_step(const struct comp *c, const struct gemm *g, const struc
     return in_chunk ? (int64_t)c->plan.mlen : (int64_t)g->x->rows * c->pitch - (int64_t)(s->slices - 1) * c->plan.mlen;
 }
 
-/* The sums of BLEN columns over a few K tiles, without a loop. b0 moves on to the next columns. */
-static void column_unrolled(struct comp *c, const struct gemm *g, const struct shape *s, const struct operands *o, uint32_t tiles)
+/* others: registers that are needed besides. */
+static struct operands take_operands(struct comp *c, const struct gemm *g, const struct shape *s, uint64_t first, uint32_t tiles,
+                                     uint32_t others)
+{
+    struct emit *em = &c->em;
+    struct operands o = {.b0 = gp_take(em), .b = gp_take(em), .n_left = 1};
+    if (tiles <= MOST_POINTERS && tiles + others <= (uint32_t)__builtin_popcount(em->gp_free))
+        o.n_left = tiles;
+    uint64_t at = first;
+    for (uint32_t i = 0; i < o.n_left; i++) {
+        o.left[i] = emit_const(em, at);
+        at += (uint64_t)left_step(c, g, s, i);
+    }
+    o.a = o.n_left == tiles ? o.left[0] : gp_take(em);
+    return o;
+}
+
+static void give_operands(struct emit *em, const struct operands *o)
+{
+    if (o->a != o->left[0])
+        gp_give(em, o->a);
+    for (uint32_t i = 0; i < o->n_left; i++)
+        gp_give(em, o->left[i]);
+    gp_give(em, o->b0);
+    gp_give(em, o->b);
+}
+
+/* The sums of BLEN columns, the u-th of those from b0 on, over a few K tiles, without a loop. */
+static void column_unrolled(struct comp *c, const struct gemm *g, const struct shape *s, const struct operands *o, uint32_t tiles, uint32_t u)
 {
     struct emit *em = &c->em;
     const int64_t columns = (int64_t)c->plan.blen * c->plan.mlen;
     if (tiles == 1) {
-        emit_product(em, true, o->a0, o->b0, 0, 0, columns);
+        emit_product(em, true, o->left[0], o->b0, 0, 0, columns);
         return;
     }
-    emit_add(em, o->a, o->a0, 0);
-    emit_add(em, o->b, o->b0, 0);
-    for (uint32_t i = 0; i + 1 < tiles; i++)
-        emit_product(em, true, o->a, o->b, 0, left_step(c, g, s, i), (int64_t)s->tile);
-    emit_product(em, true, o->a, o->b, 0, 0, 0);
-    emit_add(em, o->b0, o->b0, columns);
+    const bool pointers = o->n_left == tiles;
+    if (!pointers)
+        emit_add(em, o->a, o->left[0], 0);
+    emit_add(em, o->b, o->b0, u * columns);
+    for (uint32_t i = 0; i < tiles; i++) {
+        const bool more = i + 1 < tiles;
+        emit_product(em, true, pointers ? o->left[i] : o->a, o->b, 0, more && !pointers ? left_step(c, g, s, i) : 0, more ? (int64_t)s->tile : 0);
+    }
 }
 
 /* The same with a loop over blocks of them. */
@@ -92,7 +126,7 @@ static void column_looped(struct comp *c, const struct gemm *g, const struct sha
 {
     struct emit *em = &c->em;
     uint32_t block = s->slices > MOST_UNROLLED ? s->slices : MOST_UNROLLED / s->slices * s->slices;
-    emit_add(em, o->a, o->a0, 0);
+    emit_add(em, o->a, o->left[0], 0);
     emit_add(em, o->b, o->b0, 0);
     for (uint32_t done = 0; done < tiles; done += block) {
         if (tiles - done < block)
@@ -104,12 +138,19 @@ static void column_looped(struct comp *c, const struct gemm *g, const struct sha
         loop_end(em, k);
         done += (passes - 1) * block;
     }
-    emit_add(em, o->b0, o->b0, (int64_t)c->plan.blen * c->plan.mlen);
+}
+
+/* Columns between the turns of a loop over them: as many as make MOST_UNROLLED products. */
+static uint32_t columns_unrolled(uint32_t tiles, uint32_t blocks)
+{
+    uint32_t n = 1;
+    while (2 * n * tiles <= MOST_UNROLLED && blocks % (2 * n) == 0)
+        n *= 2;
+    return n;
 }
 
 /* All rows against the present set: `cols` columns of results, rounded up to BLEN, from register out. With BLEN = 4 the
- * array takes a tile every four cycles, and the front end has to keep up: few K tiles are unrolled, and of a single one
- * two columns. */
+ * array takes a tile every four cycles, and the front end has to keep up. */
 static void multiply(struct comp *c, const struct gemm *g, const struct shape *s, const struct regs *r,
                      uint32_t group, uint32_t cols, uint8_t out)
 {
@@ -118,35 +159,38 @@ static void multiply(struct comp *c, const struct gemm *g, const struct shape *s
     const uint64_t first_chunk = (uint64_t)group * c->plan.k_tiles / s->slices;
     const bool packed = g->pack && g->pack < mlen; /* a new row after every `pack` columns */
     const uint32_t run = packed ? g->pack : cols, blocks = (run + blen - 1) / blen;
-    const uint32_t tiles = group_tiles(c, s, group), unroll = tiles == 1 && blocks % 2 == 0 ? 2 : 1;
-    const struct operands o = {emit_const(em, g->x->base + first_chunk * g->x->rows * c->pitch), gp_take(em), gp_take(em), gp_take(em)};
+    const uint32_t tiles = group_tiles(c, s, group), unroll = columns_unrolled(tiles, blocks);
+    const uint64_t longest = (uint64_t)blen * (unroll * mlen > c->pitch ? unroll * mlen : c->pitch);
+    const uint32_t others = 0u + (row_blocks(c, g) > 1) + (cols > run) + (blocks > unroll) + (longest >> 18 != 0);
+    const struct operands o = take_operands(c, g, s, g->x->base + first_chunk * g->x->rows * c->pitch, tiles, others);
 
+    emit_step(em, "product");
     const struct loop rows = loop_begin(em, row_blocks(c, g));
     emit_add(em, o.b0, r->cur, 0);
     const struct loop runs = loop_begin(em, cols / run);
     const struct loop columns = loop_begin(em, blocks / unroll);
     for (uint32_t u = 0; u < unroll; u++) {
         if (tiles <= MOST_UNROLLED)
-            column_unrolled(c, g, s, &o, tiles);
+            column_unrolled(c, g, s, &o, tiles, u);
         else
             column_looped(c, g, s, &o, tiles);
         INS(em, M_MM_WO, .rd = out, .imm = u * blen);
     }
+    if (tiles > 1)
+        emit_add(em, o.b0, o.b0, (int64_t)unroll * blen * mlen);
     emit_add(em, out, out, unroll * blen);
     loop_end(em, columns);
     if (packed)
         emit_add(em, out, out, (int64_t)c->pitch - run);
     loop_end(em, runs);
     if (row_blocks(c, g) > 1) {
-        emit_add(em, o.a0, o.a0, (int64_t)blen * c->pitch);
+        for (uint32_t i = 0; i < o.n_left; i++)
+            emit_add(em, o.left[i], o.left[i], (int64_t)blen * c->pitch);
         emit_add(em, out, out, (int64_t)blen * c->pitch - (int64_t)blocks * blen);
     }
     loop_end(em, rows);
-
-    gp_give(em, o.a0);
-    gp_give(em, o.b0);
-    gp_give(em, o.a);
-    gp_give(em, o.b);
+    emit_step(em, "");
+    give_operands(em, &o);
 }
 
 /* Chunk at y += partial sums of a further K group. In a packed chunk the lanes behind `pack` are nobody's. */

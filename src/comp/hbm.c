@@ -186,7 +186,7 @@ enum pl_status comp_hbm(struct comp *c, uint32_t logit_rows, struct pl_image *im
     number_tensors(c);
     const uint32_t n = behind_layers(c) + c->slot[LAYER_HEAD] + 1;
     const uint32_t tile = c->plan.kv_tile;
-    const uint32_t capacity = (c->context + tile - 1) / tile * tile + 64; /* a chunk may overhang the context */
+    const uint32_t capacity = (c->context + tile - 1) / tile * tile + (c->opt.chunk > 64 ? c->opt.chunk : 64); /* a chunk may overhang the context */
     h.desc = PL_NEW_N(c->a, struct pl_desc, n);
     lay_out(&h, logit_rows, capacity);
     if (h.used > c->arch->hbm_bytes)
