@@ -24,6 +24,7 @@ struct pl_comp_options {
     const struct pl_format *weight, *act, *kv; /* NULL: the machine's */
     uint32_t context;                          /* most tokens of a sequence; 0: the model's, at most 4096 */
     uint32_t chunk;                            /* most tokens of a prefill pass; 0: as many as fit, at most 64 */
+    uint32_t batch;                            /* sequences of a decode pass; 0: 1 */
     bool all_logits;                           /* prefill computes the logits of every row, not only of the last */
     bool no_weights;                           /* leave HBM empty: for timing-only runs and code inspection; the checkpoint
                                                   needs no tensors then */
@@ -33,10 +34,16 @@ struct pl_comp_options {
 };
 /* Compile. Everything in the image lives in `a`.
  *   params     "pos" first position, "tiles" KV tiles of the pass minus 1, "last" row of the last valid token,
+ *              "first" KV tile of the first token that the pass's first row sees in windowed layers,
  *              "ids" first of chunk token ids (unused rows: any valid id)
+ *              with a batch also "kv_row" first row of the sequence in the K and V caches ("capacity" times its number),
+ *              for the prefill program, and "batch_pos", "batch_tiles", "batch_first", a word for each sequence, for decode, which takes
+ *              the ids of all
  *   constants  "chunk", "context", "vocab", "layers", "kv_tile", "token" (INT SRAM word of the greedy choice),
- *              "logits" (descriptor; prefill row r is row r with all_logits, else row 0 is the last row's),
- *              "prefill.layer_begin", ".layer_end" and the same of decode (pcs around a layer, for statistics)
+ *              "window" (tokens, 0: none), "logits" (descriptor; prefill row r is row r with all_logits, else row 0 is the last row's), "logit_rows" (rows
+ *              that prefill fills), "batch", "capacity", "tokens" (first word of the greedy choices of a batch),
+ *              "prefill.layer_begin", ".layer_end" and the same of decode (pcs around the layers, for statistics; of
+ *              the further layers of a pattern "prefill.1.layer_begin" ...)
  * Errors: as pl_map_plan and pl_map_fit_rows; PL_ENOMEM; PL_EUNSUPPORTED when HBM is too small. */
 enum pl_status pl_comp_model(struct pl_arena *a, const struct pl_checkpoint *ck,
                              const struct pl_arch *arch, const struct pl_comp_options *opt,

@@ -28,20 +28,27 @@ struct pl_map_tensor {
  * rows of the array but one empty, so there the G = H/K query heads of a kv head are its rows (packed): row g of q and
  * of o has the lanes [g*K*hs, (g+1)*K*hs) of all heads. It needs K*hs to divide PITCH or to be a multiple of it.
  * Where that still leaves rows empty, scores are taken for all kv heads of a K tile at once: a row for each of their
- * query heads, with the head's lanes where those of its kv head are in the tile, and zeros elsewhere (spread). */
+ * query heads, with the head's lanes where those of its kv head are in the tile, and zeros elsewhere (spread).
+ *
+ * A batched pass takes one token of each of `batch` sequences: they are the rows of everything but attention, which
+ * takes one sequence after another, as a pass of one token does: att_q gets its queries, and o goes to its row of heads. */
 struct pl_map_rows {
-    uint32_t live;  /* tokens per pass: a power of two */
+    uint32_t live;  /* tokens per pass: a power of two; in a batched pass one for each sequence */
+    uint32_t batch; /* sequences of a batched pass; else 0 */
+    uint32_t att_tokens; /* that attention takes at once: live, in a batched pass 1 */
     uint32_t alloc; /* rows kept: live rounded up to BLEN */
-    uint32_t att_live, att_alloc; /* rows of attention: live and alloc, or G and G rounded up to BLEN */
+    uint32_t att_live, att_alloc; /* rows of attention: live and alloc (of a batched pass 1 and BLEN), or G and G rounded up to BLEN */
+    uint32_t q_live, q_pack;      /* rows of q as linear layers and RoPE see it: att_live and pack, in a batched pass live and 0 */
     uint32_t pack;                /* lanes of a packed row, K*hs; 0: not packed */
     uint32_t pack_chunk;          /* packed rows that a chunk of PITCH lanes of all heads fills */
     uint32_t spread;              /* query heads whose scores are taken at once, G for each kv head; 0: head by head */
     struct pl_map_tensor x, y, q, k, v, o, gate, up, delta; /* residual, normed, heads, FFN, block output */
-    struct pl_map_tensor heads;                             /* all heads of a token in one row: o, unless packed */
+    struct pl_map_tensor heads;                             /* all heads of a token in one row: o, unless packed or batched */
+    struct pl_map_tensor att_q;                             /* the queries of attention: q, unless batched */
     struct pl_map_tensor spread_q, zero;                    /* one chunk each, when spread; zero is a single vector row */
     struct pl_map_tensor score, pv, part, tmp;              /* one chunk each; tmp is a single row */
     struct pl_map_tensor gain[2];                           /* single rows: of the norms before attention and MLP */
-    struct pl_map_tensor bias, head_gain[2];                /* single rows: a bias; gains of the norms of q and k */
+    struct pl_map_tensor bias, head_gain[2], sinks;         /* single rows: a bias; gains of the norms of q and k; sinks of the heads */
     struct pl_map_tensor rope[4];                           /* cos_q, sin_q, cos_k, sin_k */
     uint64_t elements;                                      /* Vector SRAM in use */
     uint32_t fp_words;                                      /* FP SRAM in use */
@@ -50,6 +57,9 @@ struct pl_map_rows {
  * capacities. */
 void pl_map_rows(const struct pl_arch *arch, const struct pl_model_config *model,
                  const struct pl_plan *plan, uint32_t live, struct pl_map_rows *out);
+/* A batched pass of `batch` >= 2 sequences. PL_EUNSUPPORTED when it does not fit: what needs how much. */
+enum pl_status pl_map_batch_rows(const struct pl_arch *arch, const struct pl_model_config *model, const struct pl_plan *plan,
+                                 uint32_t batch, struct pl_map_rows *out, struct pl_diag *d);
 /* The most rows (power of two, <= most) whose layout fits. PL_EUNSUPPORTED when not even one row fits. */
 enum pl_status pl_map_fit_rows(const struct pl_arch *arch, const struct pl_model_config *model,
                                const struct pl_plan *plan, uint32_t most, struct pl_map_rows *out,
@@ -65,5 +75,5 @@ struct pl_map_heads {
 struct pl_map_heads pl_map_heads(const struct pl_model_config *model, const struct pl_plan *plan);
 
 /* FP SRAM: words 0.. hold constants, then the softmax state of one kv group. */
-enum { PL_FP_ZERO, PL_FP_NEG_INF, PL_FP_ONE, PL_FP_INV_E, PL_FP_EPS, PL_FP_INV_D, PL_FP_STATE = 16 };
+enum { PL_FP_ZERO, PL_FP_NEG_INF, PL_FP_ONE, PL_FP_INV_E, PL_FP_EPS, PL_FP_INV_D, PL_FP_LOWEST, PL_FP_STATE = 16 };
 #endif

@@ -35,6 +35,7 @@ enum pl_weight {
     PL_W_O_BIAS,
     PL_W_Q_NORM,
     PL_W_K_NORM,
+    PL_W_SINKS,
     PL_W_POST_NORM,
     PL_W_GATE,
     PL_W_UP,
@@ -57,6 +58,12 @@ struct pl_graph {
 void pl_graph_layer(const struct pl_model_config *c, uint32_t l, struct pl_graph *out);
 /* What distinguishes the layers of a model: windowed or not, experts or not. */
 unsigned pl_graph_kind(const struct pl_model_config *c, uint32_t l);
+/* A stretch of layers: `repeat` times the kinds of the `period` layers from `first` on. */
+struct pl_graph_run {
+    uint32_t first, period, repeat;
+};
+/* The stretch from layer `first` on: of short patterns the one that covers most layers. */
+struct pl_graph_run pl_graph_run(const struct pl_model_config *c, uint32_t first);
 
 /* ---- how rows and columns of weights stand in the machine ---- */
 enum pl_lanes {
@@ -67,6 +74,7 @@ enum pl_lanes {
     PL_LANES_Q_ROPE,  /* ... the halves of a head starting the halves of its slot */
     PL_LANES_KV,      /* kv heads in slots, in order */
     PL_LANES_KV_ROPE,
+    PL_LANES_SINKS,    /* a number for each query head, in all lanes of its slot */
     PL_LANES_HEAD_ROPE /* one head of these in its slot: of a vector that all heads share */
 };
 struct pl_weight_info {

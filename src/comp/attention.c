@@ -35,15 +35,23 @@ static void load_kv(struct comp *c, const struct flash *f, uint8_t tok, uint8_t 
     struct emit *em = &c->em;
     const uint8_t row = gp_take(em), col = gp_take(em), m = gp_take(em);
     emit_add(em, m, dst, 0);
+    if (c->batch > 1) {
+        INS(em, S_LD_INT, .rd = row, .imm = INT_KV_ROW);
+        INS(em, S_ADD_INT, .rd = row, .rs1 = row, .rs2 = tok);
+        tok = row;
+    }
     for (unsigned kv = 0; kv < 2; kv++) {
         const uint8_t desc = emit_layer_desc(c, kv ? LAYER_V : LAYER_K);
         for (uint32_t i = 0; i < c->heads.token_tiles; i++) {
-            emit_add(em, row, tok, i * c->plan.mlen);
+            if (tok != row)
+                emit_add(em, row, tok, i * c->plan.mlen);
             for (uint32_t s = 0; s < c->heads.spans; s++) {
                 emit_li(em, col, ((uint64_t)f->group * c->heads.spans + s) * c->plan.mlen);
                 INS(em, H_LOAD_M, .rd = m, .rs1 = row, .rs2 = desc, .rs3 = col);
                 emit_add(em, m, m, (int64_t)f->tile);
             }
+            if (tok == row) /* on to the next tile of tokens, behind the last one back to the first */
+                emit_add(em, row, row, i + 1 < c->heads.token_tiles ? c->plan.mlen : -(int64_t)i * c->plan.mlen);
         }
         gp_give(em, desc);
     }
@@ -106,7 +114,7 @@ static void head_scores(struct comp *c, const struct flash *f, const struct head
 {
     const uint32_t hs = c->plan.head_slot;
     const bool window = hs < c->plan.mlen;
-    const struct queries q = {.t = &c->rows->q,
+    const struct queries q = {.t = &c->rows->att_q,
                               .lane = h->lane,
                               .blocks = c->rows->att_alloc / c->plan.blen,
                               .k_lane = window ? h->kv * hs : 0,
@@ -208,7 +216,7 @@ static void spread_head(struct comp *c, const struct flash *f, const struct head
     const struct pl_map_rows *m = c->rows;
     const uint8_t mask = set_mask(c, h->lane, c->plan.head_slot), zero = emit_const(em, m->zero.base);
     const uint64_t at = h->lane / c->arch->vlen * c->arch->vlen % c->pitch; /* its vector row in a chunk */
-    const uint8_t src = emit_const(em, seg_addr(c, &m->q, h, 0));
+    const uint8_t src = emit_const(em, seg_addr(c, &m->att_q, h, 0));
     const uint8_t dst = emit_const(em, m->spread_q.base + (uint64_t)h->kv * f->group_rows * c->pitch + at);
     const struct loop l = loop_begin(em, f->group_rows);
     for (uint32_t s = 0; s < head_segs(c); s++) {
@@ -307,7 +315,7 @@ static void softmax(struct comp *c, const struct flash *f, uint32_t slot, uint32
 {
     const uint32_t first = slot * c->rows->att_live;
     const struct softmax x = {.rows = rows, .m = f->fp_m + first, .l = f->fp_l + first, .a = f->fp_a, .tok = f->tok,
-                              .mask = f->last || c->rows->live > 1};
+                              .mask = f->last || c->rows->att_tokens > 1, .window = c->window};
     emit_op(&c->em, "attention.softmax");
     emit_softmax(c, &x);
 }
@@ -361,18 +369,80 @@ static void finish_step(struct comp *c, const struct flash *f, const struct head
     scale_head(c, h, f->fp_l + h->slot * c->rows->att_live, true);
 }
 
-static void init_state(struct comp *c, const struct flash *f)
+/* `n` words from register fp + word on, m = f1 and l = f2. */
+static void store_state(struct comp *c, const struct flash *f, uint32_t word, uint32_t n)
 {
     struct emit *em = &c->em;
-    const uint32_t n = f->kv_heads * f->per_kv * c->rows->att_live;
-    const uint8_t fp = emit_const(em, 0);
-    INS(em, S_LD_FP, .rd = 1, .imm = PL_FP_NEG_INF);
+    const uint8_t fp = emit_const(em, word);
     const struct loop l = loop_begin(em, n);
     INS(em, S_ST_FP, .rd = 1, .rs1 = fp, .imm = f->fp_m);
-    INS(em, S_ST_FP, .rd = 0, .rs1 = fp, .imm = f->fp_l);
+    INS(em, S_ST_FP, .rd = 2, .rs1 = fp, .imm = f->fp_l);
     emit_add(em, fp, fp, 1);
     loop_end(em, l);
     gp_give(em, fp);
+}
+
+/* f1 = the sink in the lanes of a head, from register at. */
+static void load_sink(struct comp *c, uint8_t at, uint8_t mask)
+{
+    INS(&c->em, S_LD_FP, .rd = 1, .imm = PL_FP_NEG_INF);
+    INS(&c->em, V_RED_MAX, .rd = 1, .rs1 = at, .rs3 = mask);
+}
+
+/* The first m is the head's sink, and its share of the denominator 1. */
+static void sink_step(struct comp *c, const struct flash *f, const struct head *h)
+{
+    struct emit *em = &c->em;
+    const uint32_t vlen = c->arch->vlen, hs = c->plan.head_slot, pack = c->rows->pack, rows = c->rows->att_live;
+    const uint32_t turns = pack ? rows : 1; /* packed: a row for each head */
+    const bool aligned = pack % vlen == 0;
+    const uint8_t at = gp_take(em), fp = emit_const(em, h->slot * rows);
+    for (uint32_t g = 0; g < turns; g += aligned ? turns : 1) {
+        const uint64_t lane = h->lane + (uint64_t)g * pack;
+        const uint8_t mask = set_mask(c, lane, hs);
+        emit_li(em, at, c->rows->sinks.base + lane / vlen * vlen);
+        const struct loop l = loop_begin(em, aligned ? turns : 1);
+        load_sink(c, at, mask);
+        if (pack) {
+            INS(em, S_ST_FP, .rd = 1, .rs1 = fp, .imm = f->fp_m);
+            INS(em, S_ST_FP, .rd = 2, .rs1 = fp, .imm = f->fp_l);
+            emit_add(em, fp, fp, 1);
+            emit_add(em, at, at, pack);
+        }
+        loop_end(em, l);
+    }
+    gp_give(em, at);
+    gp_give(em, fp);
+    if (!pack)
+        store_state(c, f, h->slot * rows, rows);
+}
+
+static void init_state(struct comp *c, const struct flash *f)
+{
+    if (c->cfg->sinks) {
+        INS(&c->em, S_LD_FP, .rd = 2, .imm = PL_FP_ONE);
+        each_head(c, f, sink_step);
+        return;
+    }
+    INS(&c->em, S_LD_FP, .rd = 1, .imm = PL_FP_LOWEST);
+    INS(&c->em, S_ADD_FP, .rd = 2);
+    store_state(c, f, 0, f->kv_heads * f->per_kv * c->rows->att_live);
+}
+
+/* Registers: the first KV tile's first token, and how many tiles follow it. */
+static void first_tile(struct comp *c, uint8_t tok, uint8_t follow)
+{
+    struct emit *em = &c->em;
+    INS(em, S_LD_INT, .rd = follow, .imm = INT_TILES);
+    if (!c->window) {
+        emit_li(em, tok, 0);
+        return;
+    }
+    const uint8_t tile = emit_const(em, c->plan.kv_tile);
+    INS(em, S_LD_INT, .rd = tok, .imm = INT_FIRST);
+    INS(em, S_SUB_INT, .rd = follow, .rs1 = follow, .rs2 = tok);
+    INS(em, S_MUL_INT, .rd = tok, .rs1 = tok, .rs2 = tile);
+    gp_give(em, tile);
 }
 
 static void kv_group(struct comp *c, struct flash *f)
@@ -384,11 +454,11 @@ static void kv_group(struct comp *c, struct flash *f)
         each_head(c, f, spread_head);
     emit_op(em, "attention.load");
     f->cur = emit_const(em, 0);
-    f->tok = emit_const(em, 0);
+    f->tok = gp_take(em);
+    const uint8_t tiles = gp_take(em);
+    first_tile(c, f->tok, tiles);
     load_kv(c, f, f->tok, f->cur);
     f->last = false;
-    const uint8_t tiles = gp_take(em);
-    INS(em, S_LD_INT, .rd = tiles, .imm = INT_TILES);
     const struct loop l = loop_begin_reg(em, tiles);
     gp_give(em, tiles);
     const uint8_t next = gp_take(em), other = emit_const(em, f->set);
@@ -404,7 +474,7 @@ static void kv_group(struct comp *c, struct flash *f)
     gp_give(em, swap);
     emit_add(em, f->tok, f->tok, c->plan.kv_tile);
     loop_end(em, l);
-    if (f->group + 1 == c->heads.groups)
+    if (f->group + 1 == c->heads.groups && !c->rows->batch)
         emit_held(c); /* o_proj's weights, now that all of K and V is asked for */
     f->last = true;
     kv_tile(c, f);
@@ -462,6 +532,8 @@ void emit_unpack(struct comp *c)
     const uint32_t wide = m->pack > c->pitch ? m->pack / c->pitch : 1; /* chunks of a packed row */
     const int64_t chunk = (int64_t)m->o.rows * c->pitch, row = (int64_t)m->pack_chunk * c->pitch;
     const uint8_t dst = emit_const(em, m->heads.base), src = emit_const(em, m->o.base), at = gp_take(em), by = gp_take(em);
+    if (m->batch)
+        emit_seq_offset(c, dst);
     const struct loop rows = loop_begin(em, m->o.rows / m->pack_chunk);
     const struct loop chunks = loop_begin(em, wide);
     unpack_chunk(c, dst, src, at, by);

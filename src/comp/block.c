@@ -98,6 +98,10 @@ void emit_rope_load(struct comp *c)
 {
     struct emit *em = &c->em;
     emit_op(em, "rope.tables");
+    if (c->rows->batch) {
+        emit_batch_rope_load(c);
+        return;
+    }
     const uint8_t pos = gp_take(em), desc = gp_take(em), dst = gp_take(em), col = gp_take(em);
     INS(em, S_LD_INT, .rd = pos, .imm = INT_POS);
     for (unsigned i = 0; i < 4; i++) {
@@ -214,12 +218,29 @@ void emit_rope(struct comp *c, const struct pl_map_tensor *t, uint32_t rows, boo
 }
 
 /* ---- KV append: all live rows of k and v, quantised on the way ---- */
+uint8_t emit_kv_row(struct comp *c, uint32_t pos)
+{
+    struct emit *em = &c->em;
+    const uint8_t row = gp_take(em);
+    INS(em, S_LD_INT, .rd = row, .imm = pos);
+    if (c->batch > 1) {
+        const uint8_t first = gp_take(em);
+        INS(em, S_LD_INT, .rd = first, .imm = INT_KV_ROW);
+        INS(em, S_ADD_INT, .rd = row, .rs1 = row, .rs2 = first);
+        gp_give(em, first);
+    }
+    return row;
+}
+
 void emit_kv_store(struct comp *c)
 {
     struct emit *em = &c->em;
     const struct pl_map_tensor *t[2] = {&c->rows->k, &c->rows->v};
-    const uint8_t pos = gp_take(em), col = gp_take(em), src = gp_take(em);
-    INS(em, S_LD_INT, .rd = pos, .imm = INT_POS);
+    if (c->rows->batch) {
+        emit_batch_kv_store(c);
+        return;
+    }
+    const uint8_t pos = emit_kv_row(c, INT_POS), col = gp_take(em), src = gp_take(em);
     for (unsigned i = 0; i < 2; i++) {
         const uint8_t desc = emit_layer_desc(c, i ? LAYER_V : LAYER_K);
         for (uint32_t x = 0; x < t[i]->cols; x += c->arch->vlen) {

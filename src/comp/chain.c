@@ -83,6 +83,30 @@ static void plan_link(const struct comp *c, struct link *l)
     l->next = -1;
 }
 
+/* Behind the last link of i's layer. */
+static size_t layer_end(const struct link *l, size_t i, size_t n)
+{
+    size_t end = i + 1;
+    while (end < n && l[end].layer == l[i].layer)
+        end++;
+    return end;
+}
+
+/* Can a layer begin with either, whatever it is? */
+static bool alike(const struct link *start, const struct link *head)
+{
+    return !start->whole && !start->alone && !head->whole && start->weight == head->weight && start->k == head->k;
+}
+
+/* Does one of the layer's linear layers load for the layer behind it? */
+static bool reaches(const struct link *l, size_t first, size_t end)
+{
+    for (size_t i = first; i < end; i++)
+        if (!l[i].whole && !l[i].alone && next_link(l, i + 1, end) == end)
+            return true;
+    return false;
+}
+
 void chain_plan(struct comp *c)
 {
     size_t n;
@@ -90,28 +114,32 @@ void chain_plan(struct comp *c)
     const uint32_t kv = 4 * c->heads.token_tiles * c->heads.spans; /* two sets of K and of V tiles */
     c->chain.base = least(kv, c->arch->matrix_tiles);
     c->chain.half = (c->arch->matrix_tiles - c->chain.base) / 2;
-    size_t layers = 0; /* links of a decoder layer; the head's is behind them */
+    size_t layers = 0; /* links of decoder layers; the head's is behind them */
     for (size_t i = 0; i < n; i++) {
         plan_link(c, &l[i]);
-        layers += l[i].in_layer;
+        layers += l[i].layer >= 0;
     }
-    struct link *const start = &l[0], *const head = &l[n - 1];
-    const bool alike = layers && layers + 1 == n && !start->whole && !start->alone && !head->whole && start->weight == head->weight &&
-                       start->k == head->k;
-    if (alike)
-        start->ahead = head->ahead = choose_ahead(c, start, head);
-    c->chain.around = false;
+    struct link *const head = &l[n - 1];
+    c->chain.around = layers && layers + 1 == n;
+    for (size_t i = 0; c->chain.around && i < layers; i = layer_end(l, i, layers))
+        c->chain.around = alike(&l[i], head) && reaches(l, i, layer_end(l, i, layers));
     for (size_t i = 0; i < layers; i++) {
-        const size_t next = next_link(l, i + 1, layers);
-        if (l[i].whole || l[i].alone || next == SIZE_MAX || (next == layers && !alike))
+        const size_t end = layer_end(l, i, layers), next = next_link(l, i + 1, end);
+        const bool start = i == 0 || l[i - 1].layer != l[i].layer;
+        if (start && c->chain.around) {
+            l[i].ahead = choose_ahead(c, &l[i], head);
+            l[i].waits = true;
+        }
+        if (l[i].whole || l[i].alone || next == SIZE_MAX || (next == end && !c->chain.around))
             continue;
-        l[i].next = next == layers ? 0 : (int)next;
-        l[i].next_layer = next == layers;
+        l[i].next = next == end ? 0 : (int)next; /* all first ones are alike */
+        l[i].next_layer = next == end;
         l[l[i].next].waits = true;
-        c->chain.around |= l[i].next_layer;
     }
-    if (c->chain.around)
+    if (c->chain.around) {
+        head->ahead = l[0].ahead;
         head->waits = true;
+    }
 }
 
 /* ---- code ---- */

@@ -14,12 +14,17 @@ static const struct pl_map_tensor *value(const struct comp *c, enum pl_value v)
     return t[v];
 }
 
-/* Gains load long before their norm: of the current layer, or of the next one. */
+/* Vectors load long before their use: of the current layer, or of the next one. */
+static void load_vector(struct comp *c, enum pl_weight w, bool next_layer, const struct pl_map_tensor *to)
+{
+    const uint8_t desc = next_layer ? emit_next_layer_desc(c, w) : emit_layer_desc(c, w);
+    emit_load_row(c, desc, to);
+    gp_give(&c->em, desc);
+}
+
 static void load_gain(struct comp *c, enum pl_weight gain, bool next_layer)
 {
-    const uint8_t desc = next_layer ? emit_next_layer_desc(c, gain) : emit_layer_desc(c, gain);
-    emit_load_row(c, desc, &c->rows->gain[gain != PL_W_INPUT_NORM]);
-    gp_give(&c->em, desc);
+    load_vector(c, gain, next_layer, &c->rows->gain[gain != PL_W_INPUT_NORM]);
 }
 
 static void op_norm(struct comp *c, const struct pl_graph_op *op)
@@ -32,20 +37,22 @@ static void op_norm(struct comp *c, const struct pl_graph_op *op)
     load_gain(c, PL_W_POST_NORM, false);
     for (unsigned i = 0; c->cfg->qk_norm && i < 2; i++)
         emit_head_gain_load(c, &c->rows->head_gain[i], i ? PL_W_K_NORM : PL_W_Q_NORM);
+    if (c->cfg->sinks)
+        load_vector(c, PL_W_SINKS, false, &c->rows->sinks);
 }
 
 static void op_linear(struct comp *c, const struct pl_graph_op *op)
 {
     const struct pl_weight_info *info = pl_weight_info(op->weight);
     if (op->bias) /* long before it is added */
-        emit_bias_load(c, value(c, op->dst), op->bias, op->dst == PL_VAL_Q ? c->rows->pack : 0);
+        emit_bias_load(c, value(c, op->dst), op->bias, op->dst == PL_VAL_Q ? c->rows->q_pack : 0);
     const struct gemm g = {.x = value(c, op->src),
                            .rows = c->rows->live,
                            .weight = op->weight,
                            .hold = c->chain.hold,
                            .n = pl_lanes_count(c->cfg, c->plan.head_slot, info->rows),
                            .y = value(c, op->dst),
-                           .pack = op->dst == PL_VAL_Q ? c->rows->pack : 0};
+                           .pack = op->dst == PL_VAL_Q ? c->rows->q_pack : 0};
     emit_gemm(c, &g);
     if (op->bias)
         emit_bias(c, g.y, g.pack);
@@ -54,14 +61,14 @@ static void op_linear(struct comp *c, const struct pl_graph_op *op)
 static void op_head_norm(struct comp *c, const struct pl_graph_op *op)
 {
     const bool query = op->dst == PL_VAL_Q;
-    emit_head_norm(c, value(c, op->dst), query ? c->rows->att_live : c->rows->live, &c->rows->head_gain[!query]);
+    emit_head_norm(c, value(c, op->dst), query ? c->rows->q_live : c->rows->live, &c->rows->head_gain[!query]);
 }
 
 static void op_rope(struct comp *c, const struct pl_graph_op *op)
 {
     const struct pl_map_rows *m = c->rows;
     const bool query = op->dst == PL_VAL_Q;
-    emit_rope(c, value(c, op->dst), query ? m->att_live : m->live, query && m->pack, query ? 0 : 2);
+    emit_rope(c, value(c, op->dst), query ? m->q_live : m->live, query && m->q_pack, query ? 0 : 2);
 }
 
 static void op_kv_store(struct comp *c, const struct pl_graph_op *op)
@@ -73,6 +80,10 @@ static void op_kv_store(struct comp *c, const struct pl_graph_op *op)
 static void op_attention(struct comp *c, const struct pl_graph_op *op)
 {
     (void)op;
+    if (c->rows->batch) {
+        emit_batch_attention(c);
+        return;
+    }
     emit_attention(c);
     if (c->rows->pack) {
         emit_op(&c->em, "attention.unpack");
@@ -119,15 +130,44 @@ static void layer(struct comp *c, uint32_t l)
 }
 
 struct code { /* pcs of one program */
-    uint32_t entry, layer_begin, layer_end;
+    uint32_t entry, layer_end;
+    struct pl_buf layer_begin; /* uint32_t of every layer that is written out */
 };
+
+/* A layer of each kind in its loop; the layers of a run take turns. */
+static void write_layers(struct comp *c, struct code *code)
+{
+    struct emit *em = &c->em;
+    uint32_t l = 0;
+    code->layer_begin.len = 0;
+    c->layer = -1;
+    while (l < c->cfg->n_layers) {
+        const struct pl_graph_run run = pl_graph_run(c->cfg, l);
+        const struct loop loop = loop_begin(em, run.repeat);
+        for (uint32_t i = 0; i < run.period; i++) {
+            const uint32_t pc = emit_pc(em);
+            pl_buf_put(&code->layer_begin, &pc, sizeof pc);
+            c->layer = (int)(code->layer_begin.len / sizeof pc) - 1;
+            c->window = pl_model_window(c->cfg, l + i);
+            layer(c, l + i);
+            const uint8_t next = gp_take(em);
+            INS(em, S_LD_INT, .rd = next, .imm = INT_LAYER);
+            emit_add(em, next, next, c->per_layer);
+            INS(em, S_ST_INT, .rd = next, .imm = INT_LAYER);
+            gp_give(em, next);
+        }
+        loop_end(em, loop);
+        l += run.period * run.repeat;
+    }
+    c->layer = -1;
+}
 
 /* One program: all layers for rows->live tokens. Rows that only pad to BLEN are kept zero: y's here, the others follow.
  * So are the lanes of packed rows that no head has. */
-static struct code write_program(struct comp *c, const struct pl_map_rows *rows, bool all_rows)
+static void write_program(struct comp *c, const struct pl_map_rows *rows, bool all_rows, struct code *code)
 {
     struct emit *em = &c->em;
-    struct code code = {.entry = emit_pc(em)};
+    code->entry = emit_pc(em);
     c->rows = rows;
     emit_op(em, "setup");
     const uint8_t r = emit_const(em, DESC_LAYERS);
@@ -136,40 +176,30 @@ static struct code write_program(struct comp *c, const struct pl_map_rows *rows,
     load_gain(c, PL_W_INPUT_NORM, false);
     emit_chain_start(c);
     emit_zero(c, &rows->y);
-    if (rows->pack) {
-        emit_zero(c, &rows->q);
+    if (rows->pack)
+        emit_zero(c, &rows->att_q);
+    if (rows->pack || rows->batch)
         emit_zero(c, &rows->heads);
-    }
     if (rows->spread) {
         emit_zero(c, &rows->spread_q);
         emit_zero(c, &rows->zero);
     }
     emit_embed(c);
     emit_rope_load(c);
-    const struct loop l = loop_begin(em, c->cfg->n_layers);
-    code.layer_begin = emit_pc(em);
-    c->chain.in_layer = true;
-    layer(c, 0);
-    c->chain.in_layer = false;
-    const uint8_t next = gp_take(em);
-    INS(em, S_LD_INT, .rd = next, .imm = INT_LAYER);
-    emit_add(em, next, next, c->per_layer);
-    INS(em, S_ST_INT, .rd = next, .imm = INT_LAYER);
-    gp_give(em, next);
-    loop_end(em, l);
-    code.layer_end = emit_pc(em);
+    write_layers(c, code);
+    code->layer_end = emit_pc(em);
     emit_head(c, all_rows);
     INS(em, C_FENCE, .rd = 0);
     INS(em, C_HALT, .rd = 0);
-    return code;
 }
 
 /* Written twice: see chain.c. */
-static struct code program(struct comp *c, const struct pl_map_rows *rows, bool all_rows)
+static void program(struct comp *c, const struct pl_map_rows *rows, bool all_rows, struct code *out)
 {
     const size_t code = c->em.code.len, ops = c->em.ops.len, steps = c->em.steps.len;
+    pl_buf_init(&out->layer_begin);
     chain_begin(c, true);
-    write_program(c, rows, all_rows);
+    write_program(c, rows, all_rows, out);
     c->em.code.len = code;
     c->em.ops.len = ops;
     c->em.steps.len = steps;
@@ -177,7 +207,20 @@ static struct code program(struct comp *c, const struct pl_map_rows *rows, bool 
     comp_dump(c, PL_PASS_LAYOUT, rows->live > 1 ? "prefill" : "decode", NULL);
     comp_dump(c, PL_PASS_CHAIN, rows->live > 1 ? "prefill" : "decode", NULL);
     chain_begin(c, false);
-    return write_program(c, rows, all_rows);
+    write_program(c, rows, all_rows, out);
+}
+
+/* "prefill.layer_begin", "prefill.1.layer_begin" and so on, then ".layer_end". */
+static void layer_marks(struct comp *c, const char *program, const struct code *code, struct pl_buf *out)
+{
+    for (size_t i = 0; i < code->layer_begin.len / sizeof(uint32_t); i++) {
+        const struct pl_named begin = {i ? pl_arena_printf(c->a, "%s.%zu.layer_begin", program, i)
+                                         : pl_arena_printf(c->a, "%s.layer_begin", program),
+                                       ((const uint32_t *)(const void *)code->layer_begin.data)[i]};
+        pl_buf_put(out, &begin, sizeof begin);
+    }
+    const struct pl_named end = {pl_arena_printf(c->a, "%s.layer_end", program), code->layer_end};
+    pl_buf_put(out, &end, sizeof end);
 }
 
 static void constants(struct comp *c, struct pl_image *img, const struct pl_map_rows *chunk, const struct code code[2])
@@ -191,18 +234,26 @@ static void constants(struct comp *c, struct pl_image *img, const struct pl_map_
     img->fp = fp;
     img->n_fp = PL_FP_STATE;
 
+    fp[PL_FP_LOWEST] = -pl_minifloat_max(c->plan.vec);
     const struct pl_named param[] = {
-        {"pos", INT_POS}, {"tiles", INT_TILES}, {"last", INT_LAST}, {"ids", INT_IDS}};
+        {"pos", INT_POS}, {"tiles", INT_TILES}, {"last", INT_LAST}, {"first", INT_FIRST}, {"ids", INT_IDS}, /* of a batch besides: */
+        {"kv_row", INT_KV_ROW}, {"batch_pos", c->int_pos}, {"batch_tiles", c->int_tiles}, {"batch_first", c->int_first}};
     const struct pl_named constant[] = {
         {"chunk", chunk->live},     {"context", c->context},        {"vocab", c->cfg->vocab},
         {"layers", c->cfg->n_layers}, {"kv_tile", c->plan.kv_tile}, {"token", INT_TOKEN},
-        {"logits", DESC_LOGITS},
-        {"prefill.layer_begin", code[0].layer_begin}, {"prefill.layer_end", code[0].layer_end},
-        {"decode.layer_begin", code[1].layer_begin},  {"decode.layer_end", code[1].layer_end}};
+        {"logits", DESC_LOGITS},    {"logit_rows", c->opt.all_logits ? chunk->live : 1},
+        {"batch", c->batch},        {"capacity", c->capacity},      {"tokens", c->batch > 1 ? c->int_tokens : INT_TOKEN},
+        {"window", c->cfg->window}};
+    struct pl_buf all;
+    pl_buf_init(&all);
+    pl_buf_put(&all, constant, sizeof constant);
+    layer_marks(c, "prefill", &code[0], &all);
+    layer_marks(c, "decode", &code[1], &all);
     img->param = memcpy(pl_alloc(c->a, sizeof param), param, sizeof param);
-    img->n_param = PL_COUNT(param);
-    img->constant = memcpy(pl_alloc(c->a, sizeof constant), constant, sizeof constant);
-    img->n_const = PL_COUNT(constant);
+    img->n_param = c->batch > 1 ? PL_COUNT(param) : 5;
+    img->constant = memcpy(pl_alloc(c->a, all.len), all.data, all.len);
+    img->n_const = all.len / sizeof(struct pl_named);
+    pl_buf_fini(&all);
 }
 
 static enum pl_status finish(struct comp *c, struct pl_image *img, const struct code code[2], struct pl_diag *d)
@@ -234,12 +285,26 @@ static enum pl_status finish(struct comp *c, struct pl_image *img, const struct 
     return pl_image_check(img, d);
 }
 
-static enum pl_status check_sizes(const struct comp *c, const struct pl_map_rows *chunk, struct pl_diag *d)
+/* INT SRAM behind the token ids: position, KV tiles, first of them and choice of every sequence of a batch. */
+static enum pl_status place_words(struct comp *c, const struct pl_map_rows *chunk, struct pl_diag *d)
 {
-    if (INT_IDS + chunk->live > c->arch->int_words)
-        return pl_fail(d, PL_EUNSUPPORTED, "sram.int_words = %u cannot hold %u token ids", c->arch->int_words,
-                       chunk->live);
-    if ((uint64_t)c->arch->matrix_tiles * c->plan.mlen * c->plan.mlen > UINT32_MAX || chunk->elements > UINT32_MAX)
+    const uint32_t ids = chunk->live > c->batch ? chunk->live : c->batch, each = c->batch > 1 ? c->batch : 0;
+    const uint64_t words = (uint64_t)INT_IDS + ids + 4 * (uint64_t)each;
+    if (words > c->arch->int_words)
+        return pl_fail(d, PL_EUNSUPPORTED, "sram.int_words = %u, but %u token ids and %u sequences need %llu", c->arch->int_words, ids,
+                       c->batch, (unsigned long long)words);
+    c->int_pos = INT_IDS + ids;
+    c->int_tiles = c->int_pos + each;
+    c->int_first = c->int_tiles + each;
+    c->int_tokens = c->int_first + each;
+    return PL_OK;
+}
+
+static enum pl_status check_sizes(const struct comp *c, const struct pl_map_rows *chunk, const struct pl_map_rows *decode,
+                                  struct pl_diag *d)
+{
+    if ((uint64_t)c->arch->matrix_tiles * c->plan.mlen * c->plan.mlen > UINT32_MAX || chunk->elements > UINT32_MAX ||
+        decode->elements > UINT32_MAX)
         return pl_fail(d, PL_EUNSUPPORTED, "on-chip addresses of machine %s exceed 32 bits", c->arch->name);
     if (c->plan.vlen / c->plan.hlen > 32)
         return pl_fail(d, PL_EUNSUPPORTED, "V_MASK has 32 bits, but vlen / hlen = %u", c->plan.vlen / c->plan.hlen);
@@ -259,8 +324,10 @@ enum pl_status pl_comp_model(struct pl_arena *a, const struct pl_checkpoint *ck,
     const uint32_t most = opt->chunk ? opt->chunk : c.context < 64 ? c.context : 64;
     struct pl_map_rows chunk, one;
     PL_TRY(pl_map_fit_rows(arch, c.cfg, &c.plan, 1u << pl_log2(most), &chunk, d));
-    PL_TRY(pl_map_fit_rows(arch, c.cfg, &c.plan, 1, &one, d));
-    PL_TRY(check_sizes(&c, &chunk, d));
+    c.batch = opt->batch ? opt->batch : 1;
+    PL_TRY(c.batch > 1 ? pl_map_batch_rows(arch, c.cfg, &c.plan, c.batch, &one, d) : pl_map_fit_rows(arch, c.cfg, &c.plan, 1, &one, d));
+    PL_TRY(place_words(&c, &chunk, d));
+    PL_TRY(check_sizes(&c, &chunk, &one, d));
 
     comp_dump(&c, PL_PASS_PLAN, "", NULL);
     *out = (struct pl_image){0};
@@ -272,12 +339,14 @@ enum pl_status pl_comp_model(struct pl_arena *a, const struct pl_checkpoint *ck,
     c.em.without = opt->without;
     pl_buf_init(&c.chain.links);
     struct code code[2];
-    code[0] = program(&c, &chunk, opt->all_logits);
-    code[1] = program(&c, &one, false);
+    program(&c, &chunk, opt->all_logits, &code[0]);
+    program(&c, &one, one.batch != 0, &code[1]);
     constants(&c, out, &chunk, code);
     const enum pl_status s = finish(&c, out, code, d);
     if (s == PL_OK)
         comp_dump(&c, PL_PASS_EMIT, "", out);
+    for (unsigned i = 0; i < 2; i++)
+        pl_buf_fini(&code[i].layer_begin);
     emit_fini(&c.em);
     pl_buf_fini(&c.chain.links);
     return s;

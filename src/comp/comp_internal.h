@@ -19,7 +19,7 @@ enum { LAYER_K = PL_WEIGHTS, LAYER_V, LAYER_TENSORS };
 /* Behind the last layer, as if of one more, stand the final norm and the head; its first linear layer is PL_W_Q. */
 enum { LAYER_FINAL_GAIN = PL_W_INPUT_NORM, LAYER_HEAD = PL_W_Q };
 /* INT SRAM words. */
-enum { INT_POS, INT_TILES, INT_LAST, INT_TOKEN, INT_LAYER, INT_COL, INT_HALF, INT_IDS = 16 };
+enum { INT_POS, INT_TILES, INT_LAST, INT_TOKEN, INT_LAYER, INT_COL, INT_HALF, INT_FIRST, INT_KV_ROW, INT_SEQ, INT_SEQ_ROW, INT_IDS = 16 };
 
 /* chain.c: a linear layer of the program. */
 struct link {
@@ -29,7 +29,7 @@ struct link {
     uint32_t tiles;  /* of a set */
     bool simple;     /* streams through two places only */
     bool alone;      /* in a loop of its own, or chosen at run time: loads its first weights itself */
-    bool in_layer;
+    int layer;       /* which of the layers that are written out, or -1 */
     struct pl_map_tensor tail; /* lanes behind the results in their last chunk, which must be zero; rows 0: none */
     /* made by chain_plan */
     bool whole;      /* takes all of Matrix SRAM */
@@ -48,15 +48,18 @@ struct comp {
     struct pl_comp_options opt;
     struct pl_plan plan;
     struct pl_map_heads heads;
-    uint32_t pitch, context;
+    uint32_t pitch, context, batch, capacity; /* sequences; rows of the cache that each of them has */
+    uint32_t int_pos, int_tiles, int_first, int_tokens;  /* INT SRAM of a batched pass: a word for each sequence */
     uint32_t per_layer, slot[LAYER_TENSORS]; /* descriptors of a layer; place of each among them, or NO_SLOT */
     struct emit em;
     const struct pl_map_rows *rows; /* of the pass being emitted */
+    int layer;                      /* being emitted, of those written out; -1: none */
+    uint32_t window;                /* its */
     struct {
         struct pl_buf links; /* struct link */
         size_t at;
         const struct link *held;       /* whose successor's loads are still to be asked for */
-        bool noting, in_layer, around, hold; /* around: the last layer loads for the first; hold: of emit_next_ahead */
+        bool noting, around, hold; /* around: the last layer loads for the first; hold: of emit_next_ahead */
         uint32_t base, half;           /* tiles: where the halves begin, and of one */
     } chain;
 };
@@ -141,10 +144,20 @@ void emit_attention(struct comp *c);
 struct softmax {
     uint32_t rows, m, l, a; /* FP SRAM words of row 0 */
     uint8_t tok;            /* register: first token of the KV tile */
-    bool mask;              /* rows may not see every token of it */
+    bool mask;              /* rows may not see every token of it: later ones */
+    uint32_t window;        /* tokens a row sees; 0: all earlier ones */
 };
 void emit_softmax(struct comp *c, const struct softmax *x);
 void emit_unpack(struct comp *c);
+/* Register with the row of the cache that word `pos` of INT SRAM stands for. */
+uint8_t emit_kv_row(struct comp *c, uint32_t pos);
+/* batch.c: a batched pass */
+void emit_seq_offset(struct comp *c, uint8_t reg); /* reg += distance to the row of the sequence at hand */
+void emit_batch_rope_load(struct comp *c);
+void emit_batch_kv_store(struct comp *c);
+void emit_batch_attention(struct comp *c);
+void emit_batch_choice_start(struct comp *c); /* f7 = -Inf */
+void emit_batch_choice(struct comp *c, uint8_t col); /* behind a chunk of logits; col moves on by PITCH */
 void emit_residual(struct comp *c);
 void emit_swiglu(struct comp *c);
 void emit_head(struct comp *c, bool all_rows);

@@ -358,7 +358,7 @@ void emit_gemm(struct comp *c, const struct gemm *g)
     s.chunks = (g->n + c->pitch - 1) / c->pitch;
     s.per_row = g->pack > c->pitch ? g->pack / c->pitch : 1;
     struct link note = {.weight = g->weight, .k = g->x->cols, .sets = s.chunks, .tiles = group_tiles(c, &s, 0), .alone = g->alone,
-                        .in_layer = c->chain.in_layer, .simple = s.groups * s.slices > 1 || s.per_row > 1};
+                        .layer = c->layer, .simple = s.groups * s.slices > 1 || s.per_row > 1};
     note.tail = tail_of(c, g, &note);
     s.set = s.tile * note.tiles;
     const struct link *l = chain_link(c, &note);

@@ -123,7 +123,7 @@ static void put_rope(const struct hbm *h)
     }
 }
 
-static void lay_out(struct hbm *h, uint32_t logit_rows, uint32_t capacity)
+static void lay_out(struct hbm *h, uint32_t logit_rows)
 {
     const struct comp *c = h->c;
     const struct pl_model_config *m = c->cfg;
@@ -135,7 +135,7 @@ static void lay_out(struct hbm *h, uint32_t logit_rows, uint32_t capacity)
 
     place(h, DESC_EMBED, "embed_tokens", m->vocab, m->hidden, &vec, 0);
     for (unsigned i = 0; i < 4; i++)
-        place(h, DESC_ROPE + i, rope_name[i], capacity, hs, &vec, 0)->repeat = hs < c->arch->vlen;
+        place(h, DESC_ROPE + i, rope_name[i], c->capacity, hs, &vec, 0)->repeat = hs < c->arch->vlen;
     for (uint32_t l = 0; l < m->n_layers; l++)
         for (unsigned i = 1; i < PL_WEIGHTS; i++) {
             const struct pl_weight_info *t = pl_weight_info((enum pl_weight)i);
@@ -151,7 +151,7 @@ static void lay_out(struct hbm *h, uint32_t logit_rows, uint32_t capacity)
     for (uint32_t l = 0; l < m->n_layers; l++)
         for (uint32_t i = 0; i < 2; i++)
             place(h, DESC_LAYERS + l * c->per_layer + c->slot[i ? LAYER_V : LAYER_K],
-                  pl_arena_printf(c->a, "layers.%u.%s_cache", l, i ? "v" : "k"), capacity, m->n_kv_heads * hs, &kv, 0);
+                  pl_arena_printf(c->a, "layers.%u.%s_cache", l, i ? "v" : "k"), c->capacity * c->batch, m->n_kv_heads * hs, &kv, 0);
     place(h, DESC_LOGITS, "logits", logit_rows, m->vocab, &vec, 0);
 }
 
@@ -186,12 +186,20 @@ enum pl_status comp_hbm(struct comp *c, uint32_t logit_rows, struct pl_image *im
     number_tensors(c);
     const uint32_t n = behind_layers(c) + c->slot[LAYER_HEAD] + 1;
     const uint32_t tile = c->plan.kv_tile;
-    const uint32_t capacity = (c->context + tile - 1) / tile * tile + (c->opt.chunk > 64 ? c->opt.chunk : 64); /* a chunk may overhang the context */
+    c->capacity = (c->context + tile - 1) / tile * tile + (c->opt.chunk > 64 ? c->opt.chunk : 64); /* a chunk may overhang the context */
+    if ((uint64_t)c->capacity * c->batch > UINT32_MAX)
+        return pl_fail(d, PL_EUNSUPPORTED, "%u sequences of %u tokens: more than 2^32 rows of a cache", c->batch, c->context);
     h.desc = PL_NEW_N(c->a, struct pl_desc, n);
-    lay_out(&h, logit_rows, capacity);
-    if (h.used > c->arch->hbm_bytes)
-        return pl_fail(d, PL_EUNSUPPORTED, "machine %s: hbm.hbm_bytes = %llu, but weights, tables and KV cache of %u tokens need %llu",
-                       c->arch->name, (unsigned long long)c->arch->hbm_bytes, c->context, (unsigned long long)h.used);
+    lay_out(&h, logit_rows > c->batch ? logit_rows : c->batch);
+    if (h.used > c->arch->hbm_bytes) {
+        const uint64_t cache = h.desc[DESC_LOGITS].elem_base - h.desc[DESC_LAYERS + c->slot[LAYER_K]].elem_base;
+        return pl_fail(d, PL_EUNSUPPORTED,
+                       "machine %s: hbm.hbm_bytes = %llu, but %llu are needed: %llu for weights and tables, %llu for the KV cache of %u sequence%s "
+                       "of %u tokens, %llu for logits",
+                       c->arch->name, (unsigned long long)c->arch->hbm_bytes, (unsigned long long)h.used,
+                       (unsigned long long)(h.desc[DESC_LOGITS].elem_base - cache), (unsigned long long)cache, c->batch,
+                       c->batch > 1 ? "s" : "", c->context, (unsigned long long)(h.used - h.desc[DESC_LOGITS].elem_base));
+    }
     img->desc = h.desc;
     img->n_desc = n;
     img->hbm_bytes = h.used;

@@ -39,6 +39,13 @@ static void logits_chunk(struct comp *c, void *ctx)
 {
     struct emit *em = &c->em;
     const struct head_ctx *h = ctx;
+    if (c->rows->batch) {
+        const uint8_t at = gp_take(em);
+        emit_batch_choice(c, at);
+        INS(em, S_ST_INT, .rd = at, .imm = INT_COL);
+        gp_give(em, at);
+        return;
+    }
     const uint32_t vlen = c->arch->vlen;
     const uint8_t log = h->all_rows ? (uint8_t)pl_log2(c->rows->live) : 0;
     const uint8_t col = gp_take(em), src = emit_const(em, c->rows->score.base);
@@ -69,6 +76,8 @@ void emit_head(struct comp *c, bool all_rows)
     INS(em, S_LD_FP, .rd = 7, .imm = PL_FP_NEG_INF);
     INS(em, S_ST_INT, .rd = 0, .imm = INT_TOKEN);
     INS(em, S_ST_INT, .rd = 0, .imm = INT_COL);
+    if (m->batch)
+        emit_batch_choice_start(c);
     const struct gemm g = {.x = &m->y,
                            .rows = all_rows ? m->live : 1,
                            .weight = LAYER_HEAD,

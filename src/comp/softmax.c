@@ -13,6 +13,7 @@ struct block {
     uint8_t limit, fp; /* registers: tokens the first row may see; row number */
     uint32_t m, l, a;  /* FP SRAM words of row 0 */
     bool mask;         /* rows may not see every token */
+    uint32_t window;
 };
 
 static void next_seg(struct comp *c, const struct block *b, uint32_t s)
@@ -22,28 +23,42 @@ static void next_seg(struct comp *c, const struct block *b, uint32_t s)
         emit_add(&c->em, b->row[i], b->row[i], s + 1 < b->segs ? vlen : -(int64_t)(b->segs - 1) * vlen);
 }
 
+/* The segment at hand of row i without the tokens that it does not see. lim: a register, or 0 when `limit` is all rows'. */
+static void mask_row(struct comp *c, const struct block *b, uint32_t i, uint8_t lim)
+{
+    struct emit *em = &c->em;
+    if (b->mask) {
+        if (lim)
+            emit_add(em, lim, b->limit, i);
+        INS(em, V_LIM_V, .rd = b->row[i], .rs1 = b->row[i], .rs2 = lim ? lim : b->limit);
+    }
+    if (b->window) {
+        const uint8_t low = gp_take(em);
+        emit_add(em, low, b->limit, (int64_t)(lim ? i : 0) - b->window);
+        INS(em, V_LIM_V, .rd = b->row[i], .rs1 = b->row[i], .rs2 = low, .fn = 1);
+        gp_give(em, low);
+    }
+}
+
 /* f[row] = max(m, scores) */
 static void block_max(struct comp *c, const struct block *b)
 {
     struct emit *em = &c->em;
     const uint32_t vlen = c->arch->vlen;
-    const bool same = c->rows->live == 1; /* one limit for all rows */
-    const uint8_t lim = same ? b->limit : gp_take(em);
+    const bool masked = b->mask || b->window;
+    const uint8_t lim = c->rows->att_tokens > 1 ? gp_take(em) : 0; /* 0: one limit for all rows */
     for (uint32_t i = 0; i < b->n; i++)
         INS(em, S_LD_FP, .rd = (uint8_t)(F_ROW + i), .rs1 = b->fp, .imm = b->m + i);
     for (uint32_t s = 0; s < b->segs; s++) {
-        for (uint32_t i = 0; b->mask && i < b->n; i++) {
-            if (!same)
-                emit_add(em, lim, b->limit, i);
-            INS(em, V_LIM_V, .rd = b->row[i], .rs1 = b->row[i], .rs2 = lim);
-        }
+        for (uint32_t i = 0; masked && i < b->n; i++)
+            mask_row(c, b, i, lim);
         for (uint32_t i = 0; i < b->n; i++)
             INS(em, V_RED_MAX, .rd = (uint8_t)(F_ROW + i), .rs1 = b->row[i]);
         next_seg(c, b, s);
-        if (b->mask && b->segs > 1)
+        if (masked && b->segs > 1)
             emit_add(em, b->limit, b->limit, s + 1 < b->segs ? -(int64_t)vlen : (int64_t)(b->segs - 1) * vlen);
     }
-    if (!same)
+    if (lim)
         gp_give(em, lim);
 }
 
@@ -112,7 +127,7 @@ void emit_softmax(struct comp *c, const struct softmax *x)
 {
     struct emit *em = &c->em;
     const uint32_t most = x->rows < BLOCK ? x->rows : BLOCK;
-    struct block b = {.segs = c->pitch / c->arch->vlen, .m = x->m, .l = x->l, .a = x->a, .mask = x->mask};
+    struct block b = {.segs = c->pitch / c->arch->vlen, .m = x->m, .l = x->l, .a = x->a, .mask = x->mask, .window = x->window};
     for (uint32_t i = 0; i < most; i++)
         b.row[i] = emit_const(em, c->rows->score.base + (uint64_t)i * c->pitch);
     b.fp = emit_const(em, 0);
@@ -126,7 +141,7 @@ void emit_softmax(struct comp *c, const struct softmax *x)
     for (uint32_t i = 0; x->rows > most && i < most; i++)
         emit_add(em, b.row[i], b.row[i], (int64_t)most * c->pitch);
     if (x->rows > most) {
-        emit_add(em, b.limit, b.limit, c->rows->live > 1 ? most : 0);
+        emit_add(em, b.limit, b.limit, c->rows->att_tokens > 1 ? most : 0);
         emit_add(em, b.fp, b.fp, most);
     }
     loop_end(em, l);

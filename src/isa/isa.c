@@ -37,6 +37,7 @@
     F(VS_R1_R2_MS, VS, R1, R2, MS)          \
     F(VS_R1_R2_HW_MS, VS, R1, R2, HW, MS)   \
     F(RD_R1_R2, RD, R1, R2)                 \
+    F(RD_R1_R2_ORDER, RD, R1, R2, ORDER)    \
     F(RD_IMM18, RD, SKIP, IMM18)            \
     F(RD_R1_IMM18, RD, R1, IMM18)           \
     F(RD_IMM22, RD, IMM22)                  \

@@ -262,9 +262,7 @@ enum pl_status pl_model_runnable(const struct pl_model_config *c, struct pl_diag
     const struct {
         bool has;
         const char *what;
-    } f[] = {{c->sinks, "attention sinks"},
-             {c->window != 0, "sliding windows"},
-             {c->mla.kv_rank != 0, "latent attention (MLA)"},
+    } f[] = {{c->mla.kv_rank != 0, "latent attention (MLA)"},
              {c->moe.experts != 0, "mixture of experts"}};
     for (size_t i = 0; i < PL_COUNT(f); i++)
         if (f[i].has)

@@ -9,6 +9,21 @@ unsigned pl_graph_kind(const struct pl_model_config *c, uint32_t l)
     return (pl_model_window(c, l) ? 1u : 0u) + (pl_model_sparse(c, l) ? 2u : 0u);
 }
 
+enum { MOST_PERIOD = 16 };
+struct pl_graph_run pl_graph_run(const struct pl_model_config *c, uint32_t first)
+{
+    struct pl_graph_run best = {first, 1, 0};
+    for (uint32_t period = 1; period <= MOST_PERIOD && first + period <= c->n_layers; period++) {
+        uint32_t end = first + period;
+        while (end < c->n_layers && pl_graph_kind(c, end) == pl_graph_kind(c, end - period))
+            end++;
+        const uint32_t repeat = (end - first) / period;
+        if ((period == 1 || repeat > 1) && repeat * period > best.repeat * best.period)
+            best = (struct pl_graph_run){first, period, repeat};
+    }
+    return best;
+}
+
 static void add(struct pl_graph *g, struct pl_graph_op op)
 {
     g->op[g->n++] = op;
@@ -90,6 +105,7 @@ static const struct {
     [PL_W_O_BIAS] = {{"o_proj.bias", PL_LANES_ONE, PL_LANES_HIDDEN, false}, AT(o_bias)},
     [PL_W_Q_NORM] = {{"q_norm", PL_LANES_ONE, PL_LANES_HEAD_ROPE, false}, AT(q_norm)},
     [PL_W_K_NORM] = {{"k_norm", PL_LANES_ONE, PL_LANES_HEAD_ROPE, false}, AT(k_norm)},
+    [PL_W_SINKS] = {{"sinks", PL_LANES_ONE, PL_LANES_SINKS, false}, AT(sinks)},
     [PL_W_POST_NORM] = {{"post_attention_layernorm", PL_LANES_ONE, PL_LANES_HIDDEN, false}, AT(post_norm)},
     [PL_W_GATE] = {{"gate_proj", PL_LANES_FFN, PL_LANES_HIDDEN, true}, AT(gate)},
     [PL_W_UP] = {{"up_proj", PL_LANES_FFN, PL_LANES_HIDDEN, true}, AT(up)},
@@ -119,6 +135,8 @@ bool pl_model_has_weight(const struct pl_model_config *c, enum pl_weight w)
     case PL_W_Q_NORM:
     case PL_W_K_NORM:
         return c->qk_norm;
+    case PL_W_SINKS:
+        return c->sinks;
     default:
         return w != PL_W_NONE;
     }
@@ -135,6 +153,7 @@ uint32_t pl_lanes_count(const struct pl_model_config *c, uint32_t hs, enum pl_la
         return c->ffn;
     case PL_LANES_Q:
     case PL_LANES_Q_ROPE:
+    case PL_LANES_SINKS:
         return c->n_heads * hs;
     case PL_LANES_KV:
     case PL_LANES_KV_ROPE:
@@ -148,6 +167,11 @@ uint32_t pl_lanes_count(const struct pl_model_config *c, uint32_t hs, enum pl_la
 bool pl_lanes_map(const struct pl_model_config *c, uint32_t hs, enum pl_lanes lanes, int32_t *map)
 {
     const bool query = lanes == PL_LANES_Q || lanes == PL_LANES_Q_ROPE, split = lanes != PL_LANES_Q && lanes != PL_LANES_KV;
+    if (lanes == PL_LANES_SINKS) {
+        for (uint32_t i = 0; i < c->n_heads * hs; i++)
+            map[pl_model_head_place(c, i / hs) * hs + i % hs] = (int32_t)(i / hs);
+        return true;
+    }
     const uint32_t n = query ? c->n_heads : lanes == PL_LANES_HEAD_ROPE ? 1 : c->n_kv_heads, dim = c->head_dim;
     if (lanes < PL_LANES_Q)
         return false;

@@ -41,13 +41,14 @@ struct head_state {
     float *s;      /* [rows][kv_tile] */
 };
 
-/* One row of the online softmax: s becomes P; returns a. */
-static float softmax_row(const struct qmodel *q, float *s, size_t visible, float *m, float *l)
+/* One row of the online softmax over tokens [hidden, visible) of the tile: s becomes P; returns a. */
+static float softmax_row(const struct qmodel *q, float *s, size_t hidden, size_t visible, float *m, float *l)
 {
     const struct pl_minifloat v = q->p.vec;
     const size_t tk = q->p.kv_tile, vlen = q->p.vlen;
-    for (size_t i = visible; i < tk; i++)
-        s[i] = -INFINITY;
+    for (size_t i = 0; i < tk; i++)
+        if (i < hidden || i >= visible)
+            s[i] = -INFINITY;
     float top = *m;
     for (size_t i = 0; i < tk; i += vlen)
         top = pl_f32_max(top, pl_vec_max(v, s + i, vlen));
@@ -84,17 +85,27 @@ static void values(const struct qmodel *q, const struct qlayer *y, size_t tile, 
     pl_panel_free(left);
 }
 
+/* Of tokens first.. those of this tile. */
+static size_t in_tile(size_t first, size_t tile, size_t tk)
+{
+    const size_t n = first > tile * tk ? first - tile * tk : 0;
+    return n < tk ? n : tk;
+}
+
+static size_t first_seen(const struct qlayer *y, size_t pos)
+{
+    return y->window && pos + 1 > y->window ? pos + 1 - y->window : 0;
+}
+
 static void kv_step(const struct qmodel *q, const struct qlayer *y, size_t tile, size_t g, const struct pl_panel *queries,
                     uint32_t pos, size_t rows, const struct head_state *st)
 {
     const size_t tk = q->p.kv_tile, hs = q->hs;
-    /* Rows before this tile would only see masked tokens, which change nothing: they are computed with the rest. */
+    /* Rows that only see masked tokens here, which change nothing, are computed with the rest. */
     pl_mm_product(&q->qk, queries, rows, y->kc.panel[tile * q->cfg->n_kv_heads + g], tk, st->s, tk);
     float *a = nn_alloc(rows, sizeof *a);
-    for (size_t i = 0; i < rows; i++) {
-        const size_t seen = pos + i + 1 > tile * tk ? pos + i + 1 - tile * tk : 0;
-        a[i] = softmax_row(q, st->s + i * tk, seen < tk ? seen : tk, &st->m[i], &st->l[i]);
-    }
+    for (size_t i = 0; i < rows; i++)
+        a[i] = softmax_row(q, st->s + i * tk, in_tile(first_seen(y, pos + i), tile, tk), in_tile(pos + i + 1, tile, tk), &st->m[i], &st->l[i]);
     values(q, y, tile, g, st->s, rows, st->pv);
     for (size_t i = 0; i < rows; i++) {
         pl_vec_muls(q->p.vec, st->o + i * hs, a[i], hs, st->o + i * hs);
@@ -112,11 +123,13 @@ static void one_head(const struct qpass *p, const float *x, float *out, size_t l
                                   nn_alloc(rows * hs, sizeof(float)), nn_alloc(rows * hs, sizeof(float)),
                                   nn_alloc(rows * tk, sizeof(float))};
     struct pl_panel *queries = pl_panel_new(&q->qk, false, rows, hs);
+    const float *sinks = p->y->vec[PL_W_SINKS];
     for (size_t i = 0; i < rows; i++) {
-        st.m[i] = -INFINITY;
+        st.m[i] = sinks ? sinks[lane] : q->lowest;
+        st.l[i] = sinks ? 1.0f : 0.0f;
         pl_panel_set_left(&q->qk, queries, i, 0, hs, x + i * ldx + lane, NULL);
     }
-    for (size_t tile = 0; tile * tk < p->pos + rows; tile++)
+    for (size_t tile = first_seen(p->y, p->pos) / tk; tile * tk < p->pos + rows; tile++)
         kv_step(q, p->y, tile, g, queries, p->pos, rows, &st);
     for (size_t i = 0; i < rows; i++)
         pl_vec_muls(q->p.vec, st.o + i * hs, pl_f32_reci(st.l[i]), hs, out + i * ldx + lane);

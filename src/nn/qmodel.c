@@ -143,6 +143,7 @@ static void load_layers(struct qmodel *q, const struct pl_nn *nn)
     for (uint32_t l = 0; l < q->n_layers; l++) {
         struct qlayer *y = &q->layer[l];
         pl_graph_layer(q->cfg, l, &y->graph);
+        y->window = pl_model_window(q->cfg, l);
         for (unsigned w = 0; w < PL_WEIGHTS; w++) {
             const struct pl_tensor *t = w ? pl_layer_weight(&nn->ck->layer[l], (enum pl_weight)w) : NULL;
             if (t)
@@ -183,6 +184,7 @@ enum pl_status qmodel_start(const struct pl_nn *nn, const struct pl_plan *plan, 
         free(q);
         return s;
     }
+    q->lowest = -pl_minifloat_max(plan->vec);
     q->inv_freq = nn_alloc(c->head_dim / 2, sizeof *q->inv_freq);
     pl_rope_inv_freq(c, q->inv_freq);
     q->embed = q_vector_weights(q, nn->ck->embed, c->vocab, c->hidden);

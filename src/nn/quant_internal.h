@@ -17,6 +17,7 @@ struct qcache { /* K or V of one layer: codes and scales of whole token rows, an
 };
 struct qlayer {
     struct pl_graph graph;
+    uint32_t window;              /* tokens it sees; 0: all */
     struct qweight w[PL_WEIGHTS]; /* linear layers */
     float *vec[PL_WEIGHTS];       /* gains, biases */
     struct qcache kc, vc;
@@ -34,6 +35,7 @@ struct qmodel {
     struct qlayer *layer;
     uint32_t n_layers;
     double *inv_freq;
+    float lowest; /* of the vector format: m before the first score */
 };
 
 enum pl_status qmodel_start(const struct pl_nn *nn, const struct pl_plan *plan, struct qmodel **out, struct pl_diag *d);

@@ -53,6 +53,7 @@ void pl_nn_stream_layer(struct pl_nn_stream *s, uint32_t l)
     struct qlayer *y = s->q->layer;
     q_free_weights(y);
     pl_graph_layer(s->q->cfg, l, &y->graph);
+    y->window = pl_model_window(s->q->cfg, l);
     for (unsigned w = 1; w < PL_WEIGHTS; w++) {
         const struct pl_tensor *t = pl_layer_weight(&s->nn.ck->layer[l], (enum pl_weight)w);
         if (t && !pl_weight_info((enum pl_weight)w)->linear)

@@ -214,7 +214,7 @@ enum pl_status sim_V_LIM_V(struct pl_sim *sim, const struct pl_insn *in, struct 
     const int32_t limit = (int32_t)sim->gp[in->rs2];
     const float *a = vrow_data(sim, row[1]);
     for (uint32_t l = 0; l < sim->arch->vlen; l++)
-        out[l] = (int32_t)l < limit ? a[l] : -INFINITY;
+        out[l] = ((int32_t)l < limit) != in->fn ? a[l] : -INFINITY;
     finish(sim, in, row, out);
     return PL_OK;
 }

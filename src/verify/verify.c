@@ -81,33 +81,56 @@ static bool constant(const struct pl_image *img, const char *name, uint32_t *out
     return true;
 }
 
-static size_t parameters(struct ver *v, struct pl_verify_word *w, uint32_t *tiles_word, uint32_t *most_tiles)
+struct span { /* words that hold one kind of number */
+    uint32_t word, n;
+};
+struct params {
+    struct pl_verify_word *w; /* [MOST_WORDS] that hold a range */
+    size_t n;
+    struct span tiles[2], first[2]; /* KV tiles of a pass, and the first one a windowed layer needs: of a sequence, of a batch */
+    uint32_t most_tiles;
+    bool windowed;
+};
+
+static void add_words(const struct ver *v, struct params *p, uint64_t at, uint32_t n, struct pl_verify_word range)
+{
+    for (uint32_t k = 0; k < n && p->n < MOST_WORDS && at + k < v->arch->int_words; k++) {
+        range.word = (uint32_t)at + k;
+        p->w[p->n++] = range;
+    }
+}
+
+static void parameters(struct ver *v, struct params *p)
 {
     const struct pl_image *img = v->img;
-    uint32_t chunk = 1, context, vocab, kv_tile;
-    size_t n = 0;
-    *tiles_word = UINT32_MAX;
+    uint32_t chunk = 1, context, vocab, kv_tile, batch = 1, capacity = 0, window = 0;
     if (!constant(img, "context", &context) || !constant(img, "vocab", &vocab) || !constant(img, "kv_tile", &kv_tile))
-        return 0;
+        return;
     (void)constant(img, "chunk", &chunk);
+    (void)constant(img, "batch", &batch);
+    (void)constant(img, "capacity", &capacity);
+    p->windowed = constant(img, "window", &window);
+    p->most_tiles = (context - 1) / kv_tile;
     for (size_t i = 0; i < img->n_param; i++) {
         const char *name = img->param[i].name;
         const uint64_t at = img->param[i].value;
+        const bool many = !strncmp(name, "batch_", 6);
+        const struct span one = {(uint32_t)at, many ? batch : 1};
         if (at >= v->arch->int_words)
             continue;
-        if (!strcmp(name, "pos"))
-            w[n++] = (struct pl_verify_word){(uint32_t)at, 0, context - 1, 1};
+        if (!strcmp(name, "pos") || !strcmp(name, "batch_pos"))
+            add_words(v, p, at, one.n, (struct pl_verify_word){0, 0, context - 1, 1});
         else if (!strcmp(name, "last"))
-            w[n++] = (struct pl_verify_word){(uint32_t)at, 0, chunk - 1, 1};
+            add_words(v, p, at, 1, (struct pl_verify_word){0, 0, chunk - 1, 1});
         else if (!strcmp(name, "ids"))
-            for (uint32_t k = 0; k < chunk && n < MOST_WORDS && at + k < v->arch->int_words; k++)
-                w[n++] = (struct pl_verify_word){(uint32_t)at + k, 0, vocab - 1, 1};
-        else if (!strcmp(name, "tiles")) {
-            *tiles_word = (uint32_t)at;
-            *most_tiles = (context - 1) / kv_tile;
-        }
+            add_words(v, p, at, chunk > batch ? chunk : batch, (struct pl_verify_word){0, 0, vocab - 1, 1});
+        else if (!strcmp(name, "kv_row"))
+            add_words(v, p, at, 1, (struct pl_verify_word){0, 0, capacity * (batch - 1), capacity});
+        else if (!strcmp(name, "tiles") || !strcmp(name, "batch_tiles"))
+            p->tiles[many] = one;
+        else if (!strcmp(name, "first") || !strcmp(name, "batch_first"))
+            p->first[many] = one;
     }
-    return n;
 }
 
 static void set_word(struct ver *v, const struct pl_verify_word *w)
@@ -145,24 +168,54 @@ static enum pl_status run(struct ver *v, uint32_t pc)
     return PL_OK;
 }
 
+static void set_span(struct ver *v, const struct span *x, uint32_t value)
+{
+    for (uint32_t k = 0; k < x->n; k++)
+        set_word(v, &(struct pl_verify_word){x->word + k, value, value, 0});
+}
+
+struct choice {
+    uint32_t tiles, first;
+};
+
+/* Numbers of KV tiles, and of those that a window leaves out, that stand for all. */
+static size_t choices(const struct params *p, struct choice *out)
+{
+    const uint32_t most = p->most_tiles, tiles[] = {0, 1, 2, 3, most ? most - 1 : 0, most};
+    size_t n = 0;
+    if (!p->tiles[0].n && !p->tiles[1].n) {
+        out[0] = (struct choice){0, 0};
+        return 1;
+    }
+    for (size_t i = 0; i < PL_COUNT(tiles); i++)
+        for (uint32_t behind = 0; behind <= 3; behind++) {
+            if (i && (tiles[i] > most || tiles[i] <= tiles[i - 1]))
+                break;
+            if (behind && (!p->windowed || behind > tiles[i]))
+                break;
+            out[n++] = (struct choice){tiles[i], behind ? tiles[i] - behind + 1 : 0};
+        }
+    return n;
+}
+
 static enum pl_status run_all(struct ver *v, const struct pl_verify_word *more, size_t n_more, uint64_t *runs)
 {
-    struct pl_verify_word *w = pl_alloc(v->a, MOST_WORDS * sizeof *w);
-    uint32_t tiles_word, most = 0;
-    const size_t n = parameters(v, w, &tiles_word, &most);
-    const uint32_t values[] = {0, 1, 2, 3, most ? most - 1 : 0, most};
+    struct params p = {.w = pl_alloc(v->a, MOST_WORDS * sizeof *p.w)};
+    struct choice choice[32];
+    parameters(v, &p);
+    const size_t n = choices(&p, choice);
     const struct pl_named start = {"", 0};
     const struct pl_named *entry = v->img->n_entry ? v->img->entry : &start;
     const size_t n_entry = v->img->n_entry ? v->img->n_entry : 1;
     for (size_t e = 0; e < n_entry; e++)
-        for (size_t i = 0; i < (tiles_word == UINT32_MAX ? 1 : PL_COUNT(values)); i++) {
-            if (i && (values[i] > most || values[i] <= values[i - 1]))
-                continue;
+        for (size_t i = 0; i < n; i++) {
             reset(v);
-            for (size_t k = 0; k < n; k++)
-                set_word(v, &w[k]);
-            if (tiles_word != UINT32_MAX)
-                set_word(v, &(struct pl_verify_word){tiles_word, values[i], values[i], 0});
+            for (size_t k = 0; k < p.n; k++)
+                set_word(v, &p.w[k]);
+            for (unsigned k = 0; k < 2; k++) {
+                set_span(v, &p.tiles[k], choice[i].tiles);
+                set_span(v, &p.first[k], choice[i].first);
+            }
             for (size_t k = 0; k < n_more; k++)
                 set_word(v, &more[k]);
             (*runs)++;

@@ -120,6 +120,96 @@ TEST(test_little_vector_sram)
     }
 }
 
+/* Several sequences of different lengths in one decode pass: each has the logits it has alone. */
+static void check_batch(const struct combo *c, const char *model, uint32_t batch, uint32_t steps)
+{
+    struct pl_arena a;
+    struct pl_checkpoint *ck;
+    struct pl_arch arch;
+    struct pl_image img;
+    struct pl_host *host;
+    struct pl_nn *nn[8];
+    struct pl_format f[3];
+    uint32_t next[8];
+    struct pl_rng r;
+    pl_rng_init(&r, 17 + batch);
+    pl_arena_init(&a);
+    if (model)
+        OK(pl_checkpoint_open(&a, model, &ck, &d));
+    else
+        ck = random_checkpoint(&a, c->random, 3);
+    const uint32_t vocab = ck->config.vocab;
+    OK(pl_arch_load(c->machine, &arch, &d));
+    if (c->set)
+        OK(pl_arch_set(&arch, c->set, &d));
+    OK(pl_format_parse(c->weight, &f[0], &d));
+    OK(pl_format_parse(c->act, &f[1], &d));
+    OK(pl_format_parse(c->kv, &f[2], &d));
+    const struct pl_comp_options opt = {.weight = &f[0], .act = &f[1], .kv = &f[2], .context = c->prompt + steps, .chunk = c->chunk,
+                                        .batch = batch};
+    OK(pl_comp_model(&a, ck, &arch, &opt, &img, &d));
+    OK(pl_isa_check(img.code, img.n_code, &d));
+    OK(pl_host_new(&arch, &img, &(struct pl_sim_options){.functional = true, .timing = true}, &host, &d));
+    assert_int_equal(pl_host_batch(host), batch);
+    float *got = malloc(sizeof(float) * vocab * batch), *want = malloc(sizeof(float) * vocab);
+    for (uint32_t s = 0; s < batch; s++) { /* lengths from 1 to prompt */
+        uint32_t ids[128], n = s ? 1 + (s * 37 + 11) % c->prompt : c->prompt;
+        for (uint32_t i = 0; i < n; i++)
+            ids[i] = (uint32_t)pl_rng_below(&r, vocab);
+        OK(pl_nn_new(ck, PL_NN_QUANT, &img.plan, c->prompt + steps, &nn[s], &d));
+        OK(pl_host_forward_of(host, s, ids, n, false, got, &next[s], &d));
+        OK(pl_nn_forward(nn[s], ids, n, true, want, &d));
+        same_bits(c, "prefill of a batch", s, got, want, 1, vocab);
+    }
+    bool rest[8] = {false};
+    for (uint32_t k = 0; k < steps; k++) {
+        const uint32_t ids[8] = {next[0], next[1 % batch], next[2 % batch], next[3 % batch], next[4 % batch]};
+        rest[batch - 1] = batch > 1 && k + 1 == steps; /* one has ended */
+        OK(pl_host_decode(host, ids, rest, got, next, &d));
+        for (uint32_t s = 0; s < batch; s++) {
+            if (rest[s])
+                continue;
+            OK(pl_nn_forward(nn[s], &ids[s], 1, true, want, &d));
+            same_bits(c, "decode of a batch", s, got + (size_t)s * vocab, want, 1, vocab);
+            assert_int_equal(next[s], pl_nn_argmax(want, vocab));
+        }
+    }
+    every_cycle_is_accounted_for(pl_sim_stats(pl_host_sim(host)), &arch);
+    print_message("%-13s %u sequences: logits equal\n", c->machine, batch);
+    for (uint32_t s = 0; s < batch; s++)
+        pl_nn_free(nn[s]);
+    free(got);
+    free(want);
+    pl_host_free(host);
+    pl_checkpoint_close(ck);
+    pl_arena_fini(&a);
+}
+
+TEST(test_batches_decode_as_alone)
+{
+    (void)state;
+    static const uint32_t batch[] = {1, 2, 4, 5};
+    static const struct {
+        uint32_t heads, kv_heads, dim;
+    } shape[] = {{8, 2, 16}, {4, 4, 16}, {12, 1, 8}, {12, 2, 32}, {6, 3, 24}, {8, 1, 256}};
+    for (size_t i = 0; i < PL_COUNT(batch); i++)
+        for (size_t k = 0; k < PL_COUNT(shape); k++) {
+            struct pl_model_config m = random_shape;
+            m.hidden = 64;
+            m.n_heads = shape[k].heads;
+            m.n_kv_heads = shape[k].kv_heads;
+            m.head_dim = shape[k].dim;
+            struct combo c = combos[(i + k) % 5];
+            c.random = &m;
+            c.prompt = 70;
+            check_batch(&c, NULL, batch[i], 4);
+        }
+    struct combo c = combos[0];
+    c.prompt = 70;
+    c.set = "blen=2"; /* two blocks of rows and one row more */
+    check_batch(&c, source_path("examples/agent-0.8m"), 5, 4);
+}
+
 /* A prompt gives the same logits however it is cut. */
 TEST(test_chunks_change_nothing)
 {
@@ -187,7 +277,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_example),       cmocka_unit_test(test_stories260k), cmocka_unit_test(test_bytelm),
-        cmocka_unit_test(test_shapes_of_heads), cmocka_unit_test(test_little_vector_sram),
+        cmocka_unit_test(test_batches_decode_as_alone), cmocka_unit_test(test_shapes_of_heads), cmocka_unit_test(test_little_vector_sram),
         cmocka_unit_test(test_chunks_change_nothing), cmocka_unit_test(test_saved_image), cmocka_unit_test(test_host_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

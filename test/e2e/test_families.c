@@ -74,12 +74,50 @@ TEST(test_yarn)
     check_shapes(&m, shapes, 2, 9, 5, 0);
 }
 
+/* Windows below, at and above a KV tile, in every layer, in some, and from a layer on; chunks that span the window's edge. */
+TEST(test_windows)
+{
+    (void)state;
+    static const struct {
+        uint32_t window, layers;
+        uint64_t windowed;
+        uint32_t chunk;
+    } w[] = {{5, 2, 3, 4}, {16, 4, 5, 16}, {33, 3, 4, 8}, {40, 5, 10, 64}, {1, 2, 1, 8}};
+    for (size_t i = 0; i < PL_COUNT(w); i++) {
+        struct pl_model_config m = base;
+        m.family = PL_FAMILY_MISTRAL;
+        m.n_layers = w[i].layers;
+        m.window = w[i].window;
+        m.windowed[0] = w[i].windowed;
+        check_shapes(&m, shapes + i % 3, 1, 40, 24, w[i].chunk);
+    }
+}
+
+/* GPT-OSS: windows in every other layer, sinks, biases, YaRN. */
+TEST(test_sinks)
+{
+    (void)state;
+    struct pl_model_config m = base;
+    m.family = PL_FAMILY_GPT_OSS;
+    m.sinks = true;
+    check_shapes(&m, shapes, PL_COUNT(shapes), 9, 5, 0);
+    m.n_layers = 4;
+    m.window = 12;
+    m.windowed[0] = 5;
+    m.qkv_bias = m.o_bias = true;
+    m.rope = (struct pl_rope_scaling){.kind = PL_ROPE_YARN, .factor = 32, .original_max = 32, .beta_fast = 32, .beta_slow = 1, .attention = 1.3,
+                                      .softmax = 1};
+    check_shapes(&m, shapes, 3, 30, 6, 16);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_biases),
         cmocka_unit_test(test_norms_of_heads),
         cmocka_unit_test(test_yarn),
+        cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_sinks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -66,6 +66,7 @@
         V_TOPK gp1, gp2, gp3, 1
         C_FENCE
         V_LIM_V gp1, gp2, gp3
+        V_LIM_V gp1, gp2, gp3, 1
         V_SWAP_V gp1, gp2, gp3
         V_ARGMAX f1, gp2, gp3, gp4
         H_LOAD_M gp1, gp2, gp3, gp4, 3

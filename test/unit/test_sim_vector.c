@@ -175,16 +175,24 @@ TEST(test_argmax)
 }
 
 /* ---- lane movement, scan, Hadamard: line with gp1 source, gp2 number, gp3 destination ---- */
-static void moved(struct rig *r, const char *op, uint32_t number, const float *x, float *got)
+/* An instruction from row 1 to row 3 with a number in gp2. */
+static void moved_by(struct rig *r, const char *insn, uint32_t number, const float *x, float *got)
 {
     say(r, "li gp1, %u", r->vlen);
     say(r, "li gp2, %u", number);
     say(r, "li gp3, %u", 3 * r->vlen);
-    say(r, "%s gp3, gp1, gp2", op);
+    say(r, "%s", insn);
     start(r);
     poke(r, r->vlen, x, r->vlen);
     go(r);
     peek(r, 3 * r->vlen, got, r->vlen);
+}
+
+static void moved(struct rig *r, const char *op, uint32_t number, const float *x, float *got)
+{
+    char insn[64];
+    snprintf(insn, sizeof insn, "%s gp3, gp1, gp2", op);
+    moved_by(r, insn, number, x, got);
 }
 
 TEST(test_lane_movement)
@@ -205,6 +213,10 @@ TEST(test_lane_movement)
                 want[l] = (int64_t)l < (int64_t)(int32_t)by[k] ? x[l] : -INFINITY;
             moved(&r, "V_LIM_V", by[k], x, got);
             same_floats(&r, "V_LIM_V", got, want, n);
+            for (uint32_t l = 0; l < n; l++)
+                want[l] = (int64_t)l >= (int64_t)(int32_t)by[k] ? x[l] : -INFINITY;
+            moved_by(&r, "V_LIM_V gp3, gp1, gp2, 1", by[k], x, got);
+            same_floats(&r, "V_LIM_V from", got, want, n);
         }
         for (uint32_t half = 1; half < n; half *= 2) {
             for (uint32_t l = 0; l < n; l++) /* groups of 2 * half lanes, the halves exchanged */
