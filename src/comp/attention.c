@@ -5,7 +5,8 @@
  * tile: m = -Inf, l = 0, o = 0; then for each KV tile of PITCH tokens, the next one loading behind it, head after head:
  * scores, one softmax step per row, P V, o = o a + P V. With spread queries (map.h) each of these steps is done for all
  * heads of the group before the next. At the end o /= l. The body appears twice: in the loop over all KV tiles but the
- * last, and for the last.
+ * last, and for the last. Where the heads of a pass of many tokens lie evenly in q and o, groups and query heads pass in
+ * loops (rolled); else the code is written for each.
  *
  * FP SRAM from PL_FP_STATE: m of every (head of the group, row), then l, then a of the rows at hand. */
 /* SPDX-License-Identifier: Apache-2.0 */
@@ -47,6 +48,7 @@ static void load_kv(struct comp *c, const struct flash *f, uint8_t tok, uint8_t 
                 emit_add(em, row, tok, i * c->plan.mlen);
             for (uint32_t s = 0; s < c->heads.spans; s++) {
                 emit_li(em, col, ((uint64_t)f->group * c->heads.spans + s) * c->plan.mlen);
+                emit_at(c, col, INT_GROUP_COL);
                 INS(em, H_LOAD_M, .rd = m, .rs1 = row, .rs2 = desc, .rs3 = col);
                 emit_add(em, m, m, (int64_t)f->tile);
             }
@@ -78,6 +80,7 @@ static void scores(struct comp *c, const struct flash *f, const struct queries *
     const uint32_t mlen = c->plan.mlen, blen = c->plan.blen, spans = c->heads.spans;
     const uint32_t unroll = mlen / blen < MOST_COLUMNS ? mlen / blen : MOST_COLUMNS;
     const uint8_t a0 = emit_const(em, lane_addr(c, q->t, q->lane));
+    emit_at(c, a0, INT_HEAD_AT);
     const uint8_t out0 = emit_const(em, c->rows->score.base);
     const uint8_t a = spans > 1 ? gp_take(em) : a0, b = gp_take(em), out = gp_take(em);
     const struct loop rows = loop_begin(em, q->blocks);
@@ -264,6 +267,9 @@ static void scale_head(struct comp *c, const struct head *h, uint32_t word, bool
     const uint32_t rows = c->rows->att_live, block = rows < SCALE_BLOCK ? rows : SCALE_BLOCK;
     const uint8_t mask = set_mask(c, h->lane, c->plan.head_slot);
     const uint8_t o = emit_const(em, seg_addr(c, &c->rows->o, h, 0)), fp = emit_const(em, 0);
+    emit_at(c, o, INT_HEAD_AT);
+    if (invert) /* l, which every head has */
+        emit_at(c, fp, INT_HEAD_FP);
     const struct loop l = loop_begin(em, rows / block);
     scale_rows(c, h, block, o, fp, word, invert, mask);
     if (rows > block)
@@ -282,6 +288,7 @@ static void add_values(struct comp *c, const struct head *h, uint32_t lanes)
     const uint32_t vlen = c->arch->vlen, segs = lanes > vlen ? lanes / vlen : 1;
     const uint8_t mask = set_mask(c, h->lane, lanes);
     const uint8_t o = emit_const(em, seg_addr(c, &c->rows->o, h, 0)), p = emit_const(em, seg_addr(c, &c->rows->pv, h, 0));
+    emit_at(c, o, INT_HEAD_AT);
     const struct loop l = loop_begin(em, c->rows->att_live);
     for (uint32_t s = 0; s < segs; s++) {
         INS(em, V_ADD_VV, .rd = o, .rs1 = o, .rs2 = p, .rs3 = mask);
@@ -304,10 +311,22 @@ static struct head head_at(const struct comp *c, const struct flash *f, uint32_t
 
 static void each_head(struct comp *c, const struct flash *f, head_step *step)
 {
+    const int64_t next = (int64_t)c->cfg->n_kv_heads * c->plan.head_slot * c->rows->o.rows, live = c->rows->att_live;
+    const uint32_t turns = c->roll ? f->per_kv : 1;
     for (uint32_t kv = 0; kv < f->kv_heads; kv++)
-        for (uint32_t g = 0; g < f->per_kv; g++) {
+        for (uint32_t g = 0; g < f->per_kv; g += turns) {
             const struct head h = head_at(c, f, kv, g);
+            const struct loop l = loop_begin(&c->em, turns);
             step(c, f, &h);
+            if (turns > 1) {
+                emit_move_word(c, INT_HEAD_AT, next);
+                emit_move_word(c, INT_HEAD_FP, live);
+            }
+            loop_end(&c->em, l);
+            if (turns > 1) {
+                emit_move_word(c, INT_HEAD_AT, -next * turns);
+                emit_move_word(c, INT_HEAD_FP, -live * turns);
+            }
         }
 }
 
@@ -474,7 +493,7 @@ static void kv_group(struct comp *c, struct flash *f)
     gp_give(em, swap);
     emit_add(em, f->tok, f->tok, c->plan.kv_tile);
     loop_end(em, l);
-    if (f->group + 1 == c->heads.groups && !c->rows->batch)
+    if (f->group + 1 == c->heads.groups && !c->rows->batch && !c->roll)
         emit_held(c); /* o_proj's weights, now that all of K and V is asked for */
     f->last = true;
     kv_tile(c, f);
@@ -482,6 +501,33 @@ static void kv_group(struct comp *c, struct flash *f)
     each_head(c, f, finish_step);
     gp_give(em, f->cur);
     gp_give(em, f->tok);
+}
+
+/* Groups and heads that are whole chunks apart, in q and o alike. The registers do for plain causal attention on rows that
+ * are one vector row. */
+static bool can_roll(const struct comp *c)
+{
+    const struct pl_map_rows *m = c->rows;
+    return m->att_tokens > 1 && !m->pack && !m->batch && !m->spread && !c->cfg->sinks && !c->window &&
+           c->pitch == c->plan.mlen && c->arch->vlen == c->plan.mlen &&
+           (uint64_t)c->cfg->n_kv_heads * c->plan.head_slot % c->pitch == 0 && m->att_q.rows == m->o.rows;
+}
+
+static void rolled_groups(struct comp *c, struct flash *f)
+{
+    struct emit *em = &c->em;
+    const uint32_t lanes = c->heads.spans * c->plan.mlen;
+    c->roll = true;
+    f->kv_heads = c->heads.per_group;
+    for (uint32_t word = INT_HEAD_AT; word <= INT_GROUP_COL; word++)
+        INS(em, S_ST_INT, .rd = 0, .imm = word);
+    const struct loop l = loop_begin(em, c->heads.groups);
+    kv_group(c, f);
+    emit_move_word(c, INT_HEAD_AT, (int64_t)lanes * c->rows->o.rows);
+    emit_move_word(c, INT_GROUP_COL, lanes);
+    loop_end(em, l);
+    c->roll = false;
+    emit_held(c); /* o_proj's weights */
 }
 
 void emit_attention(struct comp *c)
@@ -497,6 +543,10 @@ void emit_attention(struct comp *c)
     f.fp_a = f.fp_l + most;
     emit_op(&c->em, "attention.init");
     emit_zero(c, &c->rows->o);
+    if (can_roll(c)) {
+        rolled_groups(c, &f);
+        return;
+    }
     for (f.group = 0; f.group < c->heads.groups; f.group++) {
         const uint32_t left = c->cfg->n_kv_heads - f.group * c->heads.per_group;
         f.kv_heads = left < c->heads.per_group ? left : c->heads.per_group;

@@ -19,7 +19,7 @@ enum { LAYER_K = PL_WEIGHTS, LAYER_V, LAYER_TENSORS };
 /* Behind the last layer, as if of one more, stand the final norm and the head; its first linear layer is PL_W_Q. */
 enum { LAYER_FINAL_GAIN = PL_W_INPUT_NORM, LAYER_HEAD = PL_W_Q };
 /* INT SRAM words. */
-enum { INT_POS, INT_TILES, INT_LAST, INT_TOKEN, INT_LAYER, INT_COL, INT_HALF, INT_FIRST, INT_KV_ROW, INT_SEQ, INT_SEQ_ROW, INT_IDS = 16 };
+enum { INT_POS, INT_TILES, INT_LAST, INT_TOKEN, INT_LAYER, INT_COL, INT_HALF, INT_FIRST, INT_KV_ROW, INT_SEQ, INT_SEQ_ROW, INT_HEAD_AT, INT_HEAD_FP, INT_GROUP_COL, INT_IDS = 16 };
 
 /* chain.c: a linear layer of the program. */
 struct link {
@@ -62,6 +62,7 @@ struct comp {
         bool noting, around, hold; /* around: the last layer loads for the first; hold: of emit_next_ahead */
         uint32_t base, half;           /* tiles: where the halves begin, and of one */
     } chain;
+    bool roll; /* heads of attention pass in loops: INT_HEAD_AT and so on say where the present one is (attention.c) */
 };
 
 /* chain.c */
@@ -140,6 +141,9 @@ void emit_head_gain_load(struct comp *c, const struct pl_map_tensor *to, enum pl
 void emit_head_norm(struct comp *c, const struct pl_map_tensor *t, uint32_t rows, const struct pl_map_tensor *gain);
 void emit_kv_store(struct comp *c);
 void emit_attention(struct comp *c);
+/* segs.c, for rolled loops over heads: register += INT SRAM word, if they are rolled; word += by. */
+void emit_at(struct comp *c, uint8_t reg, uint32_t word);
+void emit_move_word(struct comp *c, uint32_t word, int64_t by);
 /* softmax.c: rows of scores become P; m, l and a = exp(old m - m) of every row in FP SRAM. */
 struct softmax {
     uint32_t rows, m, l, a; /* FP SRAM words of row 0 */

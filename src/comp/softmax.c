@@ -11,6 +11,7 @@ struct block {
     uint32_t n, segs;  /* rows; vector rows of a score row */
     uint8_t row[BLOCK]; /* registers: the segment at hand of each row */
     uint8_t limit, fp; /* registers: tokens the first row may see; row number */
+    uint8_t fa;        /* register: row number in a, which heads share */
     uint32_t m, l, a;  /* FP SRAM words of row 0 */
     bool mask;         /* rows may not see every token */
     uint32_t window;
@@ -95,7 +96,7 @@ static void block_state(struct comp *c, const struct block *b, uint32_t first, u
     for (uint32_t i = first; i < end; i++)
         INS(em, S_MUL_FP, .rd = (uint8_t)(F_ROW + i), .rs1 = (uint8_t)(F_ROW + i), .rs2 = f_a(i));
     for (uint32_t i = first; i < end; i++)
-        INS(em, S_ST_FP, .rd = f_a(i), .rs1 = b->fp, .imm = b->a + i);
+        INS(em, S_ST_FP, .rd = f_a(i), .rs1 = b->fa, .imm = b->a + i);
 }
 
 static void load_old_m(struct comp *c, const struct block *b, uint32_t first, uint32_t end)
@@ -130,7 +131,11 @@ void emit_softmax(struct comp *c, const struct softmax *x)
     struct block b = {.segs = c->pitch / c->arch->vlen, .m = x->m, .l = x->l, .a = x->a, .mask = x->mask, .window = x->window};
     for (uint32_t i = 0; i < most; i++)
         b.row[i] = emit_const(em, c->rows->score.base + (uint64_t)i * c->pitch);
-    b.fp = emit_const(em, 0);
+    b.fp = b.fa = emit_const(em, 0);
+    if (c->roll) {
+        b.fa = emit_const(em, 0);
+        emit_at(c, b.fp, INT_HEAD_FP);
+    }
     b.limit = gp_take(em); /* pos + row + 1 - tok; of rows of one token pos + 1 - tok */
     INS(em, S_LD_INT, .rd = b.limit, .imm = INT_POS);
     emit_add(em, b.limit, b.limit, 1);
@@ -143,6 +148,8 @@ void emit_softmax(struct comp *c, const struct softmax *x)
     if (x->rows > most) {
         emit_add(em, b.limit, b.limit, c->rows->att_tokens > 1 ? most : 0);
         emit_add(em, b.fp, b.fp, most);
+        if (c->roll)
+            emit_add(em, b.fa, b.fa, most);
     }
     loop_end(em, l);
     b.n = x->rows % most;
@@ -151,5 +158,7 @@ void emit_softmax(struct comp *c, const struct softmax *x)
     for (uint32_t i = 0; i < most; i++)
         gp_give(em, b.row[i]);
     gp_give(em, b.fp);
+    if (c->roll)
+        gp_give(em, b.fa);
     gp_give(em, b.limit);
 }

@@ -486,6 +486,34 @@ TEST(test_unsupported)
     FAILS(4, "new.img: image version 3", "info @/new.img");
 }
 
+TEST(test_verify_and_dumps)
+{
+    (void)state;
+    DONE("compile --no-weights --verify -o @/v.img");
+    DONE("verify @/v.img");
+    contains(r.out, "v.img: 0 errors; ");
+    DONE("verify @/v.img --json");
+    json_t *o = json_out(r.out);
+    assert_int_equal(json_array_size(at(o, "errors")), 0);
+    assert_int_equal(INT_AT(o, "words"), INT_AT(o, "reached"));
+    json_decref(o);
+    put("bad.s", "nop\nV_EXP_V gp0, gp7\n");
+    RUN("verify @/bad.s --machine tiny");
+    assert_int_equal(r.rc, 1);
+    contains(r.out, "pc 1: V_EXP_V gp0, gp7, 0: gp7 is read before it is written\n");
+    contains(r.out, "bad.s: 1 errors; 2 words");
+    static const struct {
+        const char *pass, *words;
+    } dump[] = {{"plan", "kv heads: 1 groups of 4"},         {"layout", "# layout of decode: 1 tokens a pass"}, {"hbm", "layers.0.gate_proj"},
+                {"chain", "# chain of prefill"},             {"emit", "; attention.q_proj product 4"},       {"verify", "# verify: 0 errors"}};
+    for (size_t i = 0; i < PL_COUNT(dump); i++) {
+        DONE("compile --no-weights --dry-run --dump-after %s", dump[i].pass);
+        contains(r.out, dump[i].words);
+    }
+    FAILS(2, "--dump-after link: there is no such pass", "compile --no-weights --dry-run --dump-after link");
+    FAILS(2, "--without speed: there is no such extension", "compile --no-weights --dry-run --without speed");
+}
+
 TEST(test_unwritable)
 {
     (void)state;
@@ -544,7 +572,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_check_sees_one_bit), cmocka_unit_test(test_every_shipped_machine), cmocka_unit_test(test_eval),
         cmocka_unit_test(test_image_round_trip), cmocka_unit_test(test_sim_files), cmocka_unit_test(test_info),
         cmocka_unit_test(test_help), cmocka_unit_test(test_usage_errors), cmocka_unit_test(test_bad_input),
-        cmocka_unit_test(test_unsupported), cmocka_unit_test(test_unwritable), cmocka_unit_test(test_configuration),
+        cmocka_unit_test(test_unsupported), cmocka_unit_test(test_unwritable), cmocka_unit_test(test_verify_and_dumps), cmocka_unit_test(test_configuration),
         cmocka_unit_test(test_bench),
     };
     if (argc != 3 || !mkdtemp(dir))
