@@ -83,12 +83,12 @@ static enum pl_status run(struct compile *c, const char *model)
         return PL_OK;
     PL_TRY(c->no_weights ? job_config(j, model) : job_model(j, model));
     struct pl_buf map;
-    pl_buf_init(&map);
     struct pl_comp_options opt = {.weight = &j->format[0], .act = &j->format[1], .kv = &j->format[2],
                                         .context = (uint32_t)c->context, .chunk = (uint32_t)c->chunk,
                                         .batch = (uint32_t)c->batch, .all_logits = c->all_logits, .no_weights = c->no_weights,
                                         .map = c->map && !j->json ? &map : NULL};
     PL_TRY(choose(c, &opt));
+    pl_buf_init(&map);
     const uint64_t start = pl_clock_ns();
     const enum pl_status s = pl_comp_model(&j->arena, j->ck, &j->arch, &opt, &img, &j->d);
     if (s == PL_OK && map.len)
