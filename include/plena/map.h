@@ -96,6 +96,20 @@ struct pl_map_heads {
 };
 struct pl_map_heads pl_map_heads(const struct pl_model_config *model, const struct pl_plan *plan);
 
+/* Matrix SRAM is [K and V: two KV tiles][half][half]; a linear layer works in one half, whose first sets of weights the layer
+ * before it has asked for. */
+uint32_t pl_map_kv_tiles(const struct pl_arch *arch, const struct pl_map_heads *heads); /* tiles kept for K and V */
+uint32_t pl_map_half(const struct pl_arch *arch, const struct pl_map_heads *heads);     /* tiles of a half */
+/* The weights of a linear layer, in sets that the array works on at a time. */
+struct pl_map_sets {
+    uint32_t sets, tiles; /* of the layer; of a set, at least 1 */
+    bool simple;          /* streams through two places only */
+};
+uint32_t pl_map_transfers(uint32_t tiles); /* of a set: one for each power of two in it */
+/* Sets asked for ahead: as many as the queue (`outstanding`) and a half of `half` tiles hold and loops over places can walk;
+ * at least 1. b: another layer that finds as many in the same half, or NULL. */
+uint32_t pl_map_ahead(const struct pl_arch *arch, uint32_t half, const struct pl_map_sets *a, const struct pl_map_sets *b);
+
 /* INT SRAM: words 0.. are the program's own; then come the ids of a pass and four words for each sequence of a batch. */
 enum { PL_INT_IDS = 32 };
 /* FP SRAM: words 0.. hold constants, then the softmax state of one kv group. */

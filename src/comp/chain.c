@@ -8,11 +8,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "comp_internal.h"
 
-static uint32_t least(uint32_t a, uint32_t b)
-{
-    return a < b ? a : b;
-}
-
 static struct link *links(struct comp *c, size_t *n)
 {
     *n = c->chain.links.len / sizeof(struct link);
@@ -36,31 +31,11 @@ const struct link *chain_link(struct comp *c, const struct link *noted)
     return NULL;
 }
 
-/* ahead + 1 places, one set after another, and the last `ahead` sets end in the last place or the one before it: then a
- * loop over all places, and one over those of the end, are all it takes. */
-static bool goes(uint32_t ahead, const struct link *l)
-{
-    return ahead <= l->sets && (ahead == l->sets || l->sets % (ahead + 1) == 0 || (l->sets + 1) % (ahead + 1) == 0);
-}
-
-static uint32_t most_ahead(const struct comp *c, const struct link *l)
-{
-    const uint32_t transfers = (uint32_t)__builtin_popcount(l->tiles); /* of a set */
-    const uint32_t places = c->chain.half / l->tiles, flight = c->arch->outstanding / transfers;
-    if (l->simple)
-        return 1;
-    if (l->sets <= least(places, flight))
-        return l->sets;
-    return flight > 1 ? least(places - 1, flight) : 1;
-}
-
 /* b: another layer that finds the same in its half, or NULL. */
 static uint32_t choose_ahead(const struct comp *c, const struct link *a, const struct link *b)
 {
-    uint32_t ahead = least(most_ahead(c, a), b ? most_ahead(c, b) : UINT32_MAX);
-    while (ahead > 1 && !(goes(ahead, a) && (!b || goes(ahead, b))))
-        ahead--;
-    return ahead;
+    const struct pl_map_sets sa = {a->sets, a->tiles, a->simple}, sb = b ? (struct pl_map_sets){b->sets, b->tiles, b->simple} : sa;
+    return pl_map_ahead(c->arch, c->chain.half, &sa, b ? &sb : NULL);
 }
 
 /* The next layer of [i, end) that finds its weights loaded; end: the walk got there; SIZE_MAX: one needs all of Matrix SRAM. */
@@ -111,9 +86,8 @@ void chain_plan(struct comp *c)
 {
     size_t n;
     struct link *l = links(c, &n);
-    const uint32_t kv = 2 * c->heads.tiles; /* two sets */
-    c->chain.base = least(kv, c->arch->matrix_tiles);
-    c->chain.half = (c->arch->matrix_tiles - c->chain.base) / 2;
+    c->chain.base = pl_map_kv_tiles(c->arch, &c->heads);
+    c->chain.half = pl_map_half(c->arch, &c->heads);
     size_t layers = 0; /* links of decoder layers; the head's is behind them */
     for (size_t i = 0; i < n; i++) {
         plan_link(c, &l[i]);

@@ -58,30 +58,6 @@ struct weights { /* of one layer; a set is what the array works on at a time */
     bool simple;                          /* two places alone */
 };
 
-static bool goes(double ahead, double sets)
-{
-    return ahead >= sets || fmod(sets, ahead + 1) <= 0 || fmod(sets + 1, ahead + 1) <= 0;
-}
-
-static double most_ahead(const struct pass *p, const struct weights *w)
-{
-    const double tiles = p->arch->matrix_tiles, base = fmin(4.0 * p->heads.token_tiles * p->heads.spans, tiles);
-    const double places = floor(floor((tiles - base) / 2) / w->tiles), flight = floor(p->arch->outstanding / w->transfers);
-    if (w->simple || places < 2)
-        return 1;
-    return w->sets <= fmin(places, flight) ? w->sets : flight > 1 ? fmin(places - 1, flight) : 1;
-}
-
-/* The rule of the compiler: as many sets as the queue and half of Matrix SRAM hold and its loops can walk. twin: another layer
- * that finds the same in its place (the first of a decoder layer and the head), or NULL. */
-static double sets_ahead(const struct pass *p, const struct weights *w, const struct weights *twin)
-{
-    double ahead = fmin(most_ahead(p, w), twin ? most_ahead(p, twin) : INFINITY);
-    while (ahead > 1 && !(goes(ahead, w->sets) && (!twin || goes(ahead, twin->sets))))
-        ahead--;
-    return ahead;
-}
-
 static struct weights sets_of(const struct pass *p, const struct linear *l)
 {
     struct weights w = {.slices = p->heads.token_tiles, .chunks = ceil(l->n / p->pitch)};
@@ -89,21 +65,24 @@ static struct weights sets_of(const struct pass *p, const struct linear *l)
     w.tiles = fmin(k_tiles, p->plan.k_tiles);
     w.groups = ceil(k_tiles / w.tiles);
     w.sets = w.chunks * w.slices * w.groups;
-    w.transfers = __builtin_popcount((unsigned)w.tiles);
+    w.transfers = pl_map_transfers((uint32_t)w.tiles);
     w.set_cyc = l->n * l->k * p->weight_bits / 8 / p->arch->hbm_bandwidth / w.sets;
     w.simple = w.groups * w.slices > 1 || l->pack > p->pitch;
     return w;
 }
 
+static struct pl_map_sets map_sets(const struct weights *w)
+{
+    return (struct pl_map_sets){(uint32_t)w->sets, (uint32_t)w->tiles, w->simple};
+}
+
+/* twin: another layer that finds as much in its place (the first of a decoder layer and the head). */
 static struct weights weights_of(const struct pass *p, const struct linear *l)
 {
     struct weights w = sets_of(p, l);
-    if (!l->twin) {
-        w.ahead = sets_ahead(p, &w, NULL);
-        return w;
-    }
-    const struct weights twin = sets_of(p, l->twin);
-    w.ahead = sets_ahead(p, &w, &twin);
+    const struct weights twin = l->twin ? sets_of(p, l->twin) : w;
+    const struct pl_map_sets a = map_sets(&w), b = map_sets(&twin);
+    w.ahead = pl_map_ahead(p->arch, pl_map_half(p->arch, &p->heads), &a, l->twin ? &b : NULL);
     return w;
 }
 
@@ -137,7 +116,7 @@ static void columns_of(struct pass *p, const struct linear *l, const struct weig
     const double sets = w->chunks * w->slices, rest = fmax(0, blen - 5); /* the front end moves on under the last product alone */
     for (double g = 0; g < w->groups; g++) {
         const double tiles = g + 1 < w->groups ? w->tiles : k_tiles - g * w->tiles;
-        const double load = LOAD_INSNS + 3 * __builtin_popcount((unsigned)tiles), far = w->simple ? sets : sets - w->ahead;
+        const double load = LOAD_INSNS + 3.0 * pl_map_transfers((uint32_t)tiles), far = w->simple ? sets : sets - w->ahead;
         const struct column c = column_of(p, tiles, w->slices);
         board_columns(b, columns, &c, P_NONE);
         if (l->head) { /* each chunk drains the array, so that nothing passes under it */

@@ -96,10 +96,33 @@ TEST(test_places_of_heads)
         assert_int_equal(pl_model_head_place(&m, h), want[h]);
 }
 
+/* Worked out by hand from the rule in map.h. */
+TEST(test_sets_ahead)
+{
+    (void)state;
+    static const struct {
+        uint32_t outstanding, half;
+        struct pl_map_sets a, b; /* b.sets 0: no other layer */
+        uint32_t ahead;
+    } want[] = {
+        {8, 64, {3, 8, false}, {0}, 3},              /* all of them fit */
+        {8, 64, {16, 8, false}, {0}, 7},             /* a place less than eight: 16 = 2 * 8 */
+        {4, 64, {16, 8, false}, {0}, 3},             /* the queue holds 4; 16 % 5 and 17 % 5 leave a rest */
+        {8, 64, {16, 8, true}, {0}, 1},              /* two places only */
+        {8, 8, {16, 8, false}, {0}, 1},              /* one place only */
+        {8, 64, {16, 6, false}, {0}, 3},             /* two transfers a set: 4 in flight */
+        {8, 64, {16, 8, false}, {11, 8, false}, 3},  /* both walk with 3: 16 and 11 + 1 are whole fours */
+    };
+    for (size_t i = 0; i < PL_COUNT(want); i++) {
+        const struct pl_arch arch = {.outstanding = want[i].outstanding};
+        assert_int_equal(pl_map_ahead(&arch, want[i].half, &want[i].a, want[i].b.sets ? &want[i].b : NULL), want[i].ahead);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_packed_where_possible), cmocka_unit_test(test_tokens_are_rows_of_a_longer_pass),
-        cmocka_unit_test(test_plain_where_it_does_not_fit), cmocka_unit_test(test_places_of_heads)};
+        cmocka_unit_test(test_plain_where_it_does_not_fit), cmocka_unit_test(test_places_of_heads), cmocka_unit_test(test_sets_ahead)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
