@@ -107,6 +107,7 @@ TEST(test_sets_ahead)
     } want[] = {
         {8, 64, {3, 8, false}, {0}, 3},              /* all of them fit */
         {8, 64, {16, 8, false}, {0}, 7},             /* a place less than eight: 16 = 2 * 8 */
+        {8, 64, {17, 8, false}, {0}, 5},             /* 8 would walk, but a place stays free; 17 + 1 is whole sixes */
         {4, 64, {16, 8, false}, {0}, 3},             /* the queue holds 4; 16 % 5 and 17 % 5 leave a rest */
         {8, 64, {16, 8, true}, {0}, 1},              /* two places only */
         {8, 8, {16, 8, false}, {0}, 1},              /* one place only */
