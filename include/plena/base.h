@@ -101,6 +101,14 @@ void pl_file_unmap(struct pl_map *m);
 /* Write a file as a whole: temporary beside it, fsync, rename. On failure `path` is as it was. */
 enum pl_status pl_file_write(const char *path, const void *data, size_t len, struct pl_diag *d);
 bool pl_file_exists(const char *path);
+/* A text compiled in; a list ends with a NULL name. */
+struct pl_shipped {
+    const char *name, *text;
+};
+/* The shipped text of that name, or the file: *file must be unmapped when *out is done with (data NULL: a shipped text). `what`
+ * they are, for the error: PL_EIO with the nearest name and all of them. */
+enum pl_status pl_shipped_open(const struct pl_shipped *list, const char *what, const char *name_or_path, struct pl_source *out,
+                               struct pl_map *file, struct pl_diag *d);
 /* dir/name in the arena; `name` alone when dir is "" or name is absolute. */
 char *pl_path_join(struct pl_arena *a, const char *dir, const char *name);
 

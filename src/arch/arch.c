@@ -31,10 +31,7 @@ static const struct param params[] = {
 #undef CHOICE
 };
 
-struct shipped {
-    const char *name, *text;
-};
-static const struct shipped shipped[] = {
+static const struct pl_shipped shipped[] = {
 #include "machines.inc"
     {NULL, NULL}};
 
@@ -204,33 +201,13 @@ static void name_after_file(struct pl_arch *out, const char *path)
 
 enum pl_status pl_arch_load(const char *name_or_path, struct pl_arch *out, struct pl_diag *d)
 {
-    for (size_t i = 0; shipped[i].name; i++)
-        if (!strcmp(shipped[i].name, name_or_path)) {
-            const struct pl_source src = {shipped[i].name, shipped[i].text, strlen(shipped[i].text)};
-            return pl_arch_parse(&src, out, d);
-        }
-    if (!pl_file_exists(name_or_path)) {
-        const char *names[PL_COUNT(shipped)];
-        struct pl_buf list;
-        pl_buf_init(&list);
-        for (size_t i = 0; shipped[i].name; i++) {
-            names[i] = shipped[i].name;
-            pl_buf_printf(&list, " %s", names[i]);
-        }
-        const char *near = pl_nearest(name_or_path, names, PL_COUNT(shipped) - 1);
-        const enum pl_status s =
-            pl_fail(d, PL_EIO, "\"%s\" is neither a file nor a shipped machine%s%s%s; shipped:%s", name_or_path,
-                    near ? "; did you mean \"" : "", near ? near : "", near ? "\"" : "", list.data);
-        pl_buf_fini(&list);
-        return s;
-    }
-    struct pl_map m;
-    PL_TRY(pl_file_map(name_or_path, &m, d));
-    const struct pl_source src = {name_or_path, (const char *)m.data, m.len};
+    struct pl_source src;
+    struct pl_map file;
+    PL_TRY(pl_shipped_open(shipped, "machine", name_or_path, &src, &file, d));
     const enum pl_status s = pl_arch_parse(&src, out, d);
-    if (s == PL_OK && !strcmp(out->name, "default"))
+    if (s == PL_OK && file.data && !strcmp(out->name, "default"))
         name_after_file(out, name_or_path);
-    pl_file_unmap(&m);
+    pl_file_unmap(&file);
     return s;
 }
 

@@ -17,9 +17,7 @@ static const struct param {
 #include "plena/perf_system.def"
 #undef SYS
 };
-static const struct shipped {
-    const char *name, *text;
-} shipped[] = {
+static const struct pl_shipped shipped[] = {
 #include "baselines.inc"
     {NULL, NULL}};
 
@@ -90,35 +88,12 @@ enum pl_status pl_system_parse(const struct pl_source *src, struct pl_system *ou
     return s;
 }
 
-static enum pl_status unknown(const char *name, struct pl_diag *d)
-{
-    const char *names[PL_COUNT(shipped)];
-    struct pl_buf list;
-    pl_buf_init(&list);
-    for (size_t i = 0; shipped[i].name; i++) {
-        names[i] = shipped[i].name;
-        pl_buf_printf(&list, " %s", names[i]);
-    }
-    const char *near = pl_nearest(name, names, PL_COUNT(shipped) - 1);
-    const enum pl_status s = pl_fail(d, PL_EIO, "\"%s\" is neither a file nor a shipped baseline%s%s%s; shipped:%s", name,
-                                     near ? "; did you mean \"" : "", near ? near : "", near ? "\"" : "", list.data);
-    pl_buf_fini(&list);
-    return s;
-}
-
 enum pl_status pl_system_load(const char *name_or_path, struct pl_system *out, struct pl_diag *d)
 {
-    for (size_t i = 0; shipped[i].name; i++)
-        if (!strcmp(shipped[i].name, name_or_path)) {
-            const struct pl_source src = {shipped[i].name, shipped[i].text, strlen(shipped[i].text)};
-            return pl_system_parse(&src, out, d);
-        }
-    if (!pl_file_exists(name_or_path))
-        return unknown(name_or_path, d);
-    struct pl_map m;
-    PL_TRY(pl_file_map(name_or_path, &m, d));
-    const struct pl_source src = {name_or_path, (const char *)m.data, m.len};
+    struct pl_source src;
+    struct pl_map file;
+    PL_TRY(pl_shipped_open(shipped, "baseline", name_or_path, &src, &file, d));
     const enum pl_status s = pl_system_parse(&src, out, d);
-    pl_file_unmap(&m);
+    pl_file_unmap(&file);
     return s;
 }
