@@ -75,7 +75,6 @@ enum pl_status pl_study_start(const char *path, const char *name, const char *te
 enum pl_status pl_study_open_read(const char *path, struct pl_study **out, struct pl_diag *d);
 void pl_study_close(struct pl_study *s);
 const char *pl_study_text(const struct pl_study *s); /* the YAML; lives with the study */
-const char *pl_study_name(const struct pl_study *s);
 
 enum pl_study_next { PL_STUDY_TRIAL, PL_STUDY_WAIT, PL_STUDY_DONE };
 /* The next trial for this process: one whose process is dead, or a new proposal. Trial n is proposed from the results of

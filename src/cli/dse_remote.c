@@ -258,19 +258,27 @@ static void welcome(struct lead *l)
     pl_buf_init(&l->w[l->n++].in);
 }
 
+/* One that a worker lost, or the study's next; *next: is there one? */
+static enum pl_status next_trial(struct lead *l, struct pl_dse_trial *t, enum pl_study_next *next)
+{
+    *next = PL_STUDY_TRIAL;
+    if (l->n_again)
+        *t = l->again[--l->n_again];
+    else
+        PL_TRY(pl_study_ask(l->s->study, l->s->sampler, &l->s->spec, next, t, &l->s->d));
+    l->done = *next == PL_STUDY_DONE;
+    return PL_OK;
+}
+
 /* Every worker that holds fewer than `depth` gets a trial, as long as there are some. */
 static enum pl_status hand_out(struct lead *l, unsigned depth)
 {
     for (size_t i = 0; i < l->n; i++) {
         struct pl_dse_trial t;
-        enum pl_study_next next = PL_STUDY_TRIAL;
+        enum pl_study_next next;
         if (l->w[i].held >= depth || !l->w[i].greeted)
             continue;
-        if (l->n_again)
-            t = l->again[--l->n_again];
-        else
-            PL_TRY(pl_study_ask(l->s->study, l->s->sampler, &l->s->spec, &next, &t, &l->s->d));
-        l->done = next == PL_STUDY_DONE;
+        PL_TRY(next_trial(l, &t, &next));
         if (next != PL_STUDY_TRIAL)
             return PL_OK;
         if (!give(l, &l->w[i], &t))
@@ -283,14 +291,10 @@ static enum pl_status hand_out(struct lead *l, unsigned depth)
 static enum pl_status do_own(struct lead *l)
 {
     struct pl_dse_trial t;
-    enum pl_study_next next = PL_STUDY_TRIAL;
+    enum pl_study_next next;
     char *metrics, reason[256];
     double seconds;
-    if (l->n_again)
-        t = l->again[--l->n_again];
-    else
-        PL_TRY(pl_study_ask(l->s->study, l->s->sampler, &l->s->spec, &next, &t, &l->s->d));
-    l->done = next == PL_STUDY_DONE;
+    PL_TRY(next_trial(l, &t, &next));
     if (next != PL_STUDY_TRIAL)
         return PL_OK;
     dse_eval_trial(&l->s->eval, &t, &metrics, reason, &seconds);

@@ -193,11 +193,6 @@ const char *pl_study_text(const struct pl_study *s)
     return s->text;
 }
 
-const char *pl_study_name(const struct pl_study *s)
-{
-    return s->name;
-}
-
 /* "0.5 3 7": exact. */
 static void put_numbers(struct pl_buf *b, const double *v, size_t n)
 {
