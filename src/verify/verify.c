@@ -25,24 +25,27 @@ static void put_error(struct ver *v, uint32_t pc, bool unproved, const char *rea
     v->n_unproved += unproved;
 }
 
-void ver_fail(struct ver *v, const char *fmt, ...)
+static void put_here(struct ver *v, bool unproved, const char *fmt, va_list ap)
 {
     char reason[512];
+    vsnprintf(reason, sizeof reason, fmt, ap);
+    put_error(v, v->pc, unproved, reason);
+}
+
+void ver_fail(struct ver *v, const char *fmt, ...)
+{
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(reason, sizeof reason, fmt, ap);
+    put_here(v, false, fmt, ap);
     va_end(ap);
-    put_error(v, v->pc, false, reason);
 }
 
 void ver_doubt(struct ver *v, const char *fmt, ...)
 {
-    char reason[512];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(reason, sizeof reason, fmt, ap);
+    put_here(v, true, fmt, ap);
     va_end(ap);
-    put_error(v, v->pc, true, reason);
 }
 
 /* Instructions, operators, ends of loops. False: the program breaks a static rule, and the rest has no meaning. */
