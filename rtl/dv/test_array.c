@@ -11,6 +11,7 @@
 
 #include "plena/mx.h"
 #include SHIM
+#include "bits.h"
 
 enum { K = S * N, RUNS = N / RUN, EW = 11, MAX_TILES = 6, RESULTS = 400 };
 
@@ -57,16 +58,6 @@ static void tick(void)
     check_outputs();
 }
 
-/* Field i of `bits` bits in a port. */
-static void put(void *port, size_t i, unsigned bits, int32_t v)
-{
-    uint8_t *p = port;
-    for (unsigned k = 0; k < bits; k++) {
-        const size_t at = i * bits + k;
-        p[at / 8] = (uint8_t)((p[at / 8] & ~(1u << at % 8)) | ((uint32_t)v >> k & 1) << at % 8);
-    }
-}
-
 struct operand { /* N vectors along K of `tiles` tiles, an exponent for each k-run */
     int32_t v[N][MAX_TILES * K];
     int16_t e[N][MAX_TILES * K / RUN];
@@ -96,12 +87,12 @@ static void drive(const struct operand *left, const struct operand *right, size_
             *array_first_i(b.m) = t == 0;
             *array_last_i(b.m) = t + 1 == tiles;
             for (size_t k = 0; k < K; k++) {
-                put(array_left_i(b.m), k, WL, left->v[beat][t * K + k]);
-                put(array_top_i(b.m), k, WT, right->v[beat][t * K + k]);
+                put_bits(array_left_i(b.m), k, WL, (uint32_t)left->v[beat][t * K + k]);
+                put_bits(array_top_i(b.m), k, WT, (uint32_t)right->v[beat][t * K + k]);
             }
             for (size_t r = 0; r < K / RUN; r++) {
-                put(array_left_e_i(b.m), r, EW, left->e[beat][t * (K / RUN) + r]);
-                put(array_top_e_i(b.m), r, EW, right->e[beat][t * (K / RUN) + r]);
+                put_bits(array_left_e_i(b.m), r, EW, (uint32_t)left->e[beat][t * (K / RUN) + r]);
+                put_bits(array_top_e_i(b.m), r, EW, (uint32_t)right->e[beat][t * (K / RUN) + r]);
             }
             tick();
         }

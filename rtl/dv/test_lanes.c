@@ -13,6 +13,7 @@
 
 #include "plena/mx.h"
 #include SHIM
+#include "bits.h"
 
 enum { BITS = 1 + EXP + MAN, LANES = 16, LATENCY = 5, PAIRS = 1000000 / SHARE, ROWS = 200000 / SHARE };
 static const struct pl_minifloat format = {EXP, MAN, PL_SPECIAL_IEEE};
@@ -105,15 +106,6 @@ static void test_binary(void **state)
     }
 }
 
-static void put(void *port, size_t i, uint32_t v)
-{
-    uint8_t *p = port;
-    for (unsigned k = 0; k < BITS; k++) {
-        const size_t at = i * BITS + k;
-        p[at / 8] = (uint8_t)((p[at / 8] & ~(1u << at % 8)) | (v >> k & 1) << at % 8);
-    }
-}
-
 /* A row a cycle; its sum leaves LATENCY cycles later. */
 static void test_sum(void **state)
 {
@@ -129,7 +121,7 @@ static void test_sum(void **state)
                 last = random_value(last);
             while (!special && (last >> MAN & ((1u << EXP) - 1)) == (1u << EXP) - 1);
             x[l] = pl_minifloat_decode(format, last);
-            put(lanes_x_i(m), l, last);
+            put_bits(lanes_x_i(m), l, BITS, last);
         }
         tick();
         want[n % (LATENCY + 1)] = pl_vec_sum(format, x, LANES);

@@ -11,6 +11,7 @@
 
 #include "plena/mx.h"
 #include SHIM
+#include "bits.h"
 
 enum { N = 16, BLOCKS = 100000, ADD_BITS = 9 };
 static const struct pl_minifloat lane = {EXP, MAN, PL_SPECIAL_IEEE};
@@ -23,24 +24,6 @@ static void tick(void)
     quantise_eval(m);
     *quantise_clk_i(m) = 1;
     quantise_eval(m);
-}
-
-static void put(void *port, size_t i, unsigned bits, uint32_t v)
-{
-    uint8_t *p = port;
-    for (unsigned k = 0; k < bits; k++) {
-        const size_t at = i * bits + k;
-        p[at / 8] = (uint8_t)((p[at / 8] & ~(1u << at % 8)) | (v >> k & 1) << at % 8);
-    }
-}
-
-static uint32_t take(const void *port, size_t i, unsigned bits)
-{
-    const uint8_t *p = port;
-    uint32_t v = 0;
-    for (unsigned k = 0; k < bits; k++)
-        v |= (uint32_t)(p[(i * bits + k) / 8] >> (i * bits + k) % 8 & 1) << k;
-    return v;
 }
 
 static float random_lane(struct pl_rng *r, unsigned middle, unsigned spread)
@@ -72,8 +55,8 @@ static void test_blocks(void **state)
         for (size_t i = 0; i < N; i++) {
             x[i] = n % 100 == 99 ? 0.0f : random_lane(&r, middle, spread);
             add[i] = fold ? (int16_t)((int)pl_rng_below(&r, 256) - 128) : 0;
-            put(quantise_x_i(m), i, wide, pl_minifloat_encode(lane, x[i], false));
-            put(quantise_add_i(m), i, ADD_BITS, (uint32_t)add[i]);
+            put_bits(quantise_x_i(m), i, wide, pl_minifloat_encode(lane, x[i], false));
+            put_bits(quantise_add_i(m), i, ADD_BITS, (uint32_t)add[i]);
         }
         tick();
         tick();
@@ -82,8 +65,8 @@ static void test_blocks(void **state)
         assert_int_equal(*quantise_nan_o(m), bad);
         assert_int_equal(*quantise_scale_o(m), scale);
         for (size_t i = 0; i < N; i++)
-            if (take(quantise_code_o(m), i, bits) != code[i])
-                fail_msg("block %zu lane %zu of %a: rtl %x, mx %x (scale %u)", n, i, (double)x[i], take(quantise_code_o(m), i, bits),
+            if (take_bits(quantise_code_o(m), i, bits) != code[i])
+                fail_msg("block %zu lane %zu of %a: rtl %x, mx %x (scale %u)", n, i, (double)x[i], take_bits(quantise_code_o(m), i, bits),
                          code[i], scale);
     }
     assert_in_range(special, 1, BLOCKS / 2);
@@ -103,9 +86,9 @@ static void test_edge(void **state)
             *quantise_edge_code_i(m) = (uint8_t)code;
             *quantise_edge_scale_i(m) = s;
             quantise_eval(m);
-            assert_int_equal(take(quantise_edge_v_o(m), 0, edge.width), (uint32_t)v & ((1u << edge.width) - 1));
+            assert_int_equal(take_bits(quantise_edge_v_o(m), 0, edge.width), (uint32_t)v & ((1u << edge.width) - 1));
             if (v) /* the exponent of a zero is never looked at */
-                assert_int_equal(take(quantise_edge_e_o(m), 0, 11), (uint32_t)e & 0x7ff);
+                assert_int_equal(take_bits(quantise_edge_e_o(m), 0, 11), (uint32_t)e & 0x7ff);
         }
 }
 

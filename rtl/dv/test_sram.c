@@ -11,27 +11,10 @@
 
 #include "plena/base.h"
 #include SHIM
+#include "bits.h"
 
 enum { LANES = S * N, CYCLES = 20000 };
 static uint32_t tile[TILES][LANES][LANES];
-
-static void put(void *port, size_t i, uint32_t v)
-{
-    uint8_t *p = port;
-    for (unsigned k = 0; k < W; k++) {
-        const size_t at = i * W + k;
-        p[at / 8] = (uint8_t)((p[at / 8] & ~(1u << at % 8)) | (v >> k & 1) << at % 8);
-    }
-}
-
-static uint32_t take(const void *port, size_t i)
-{
-    const uint8_t *p = port;
-    uint32_t v = 0;
-    for (unsigned k = 0; k < W; k++)
-        v |= (uint32_t)(p[(i * W + k) / 8] >> (i * W + k) % 8 & 1) << k;
-    return v;
-}
 
 /* Where element (r, c) of a slab of N rows or of N columns is; r and c within the tile. */
 static size_t place(size_t r, size_t c, bool cols)
@@ -53,7 +36,7 @@ static void write_slab(struct sram *m, struct pl_rng *r, unsigned t, unsigned bl
         for (size_t c = 0; c < LANES; c++) {
             const uint32_t v = (uint32_t)pl_rng_below(r, 1u << W);
             tile[t][block * N + i][c] = v;
-            put(sram_wr_slab_i(m), place(block * N + i, c, false), v);
+            put_bits(sram_wr_slab_i(m), place(block * N + i, c, false), W, v);
         }
     *sram_rd_i(m) = 0;
     *sram_wr_i(m) = 1;
@@ -92,7 +75,7 @@ static void test_slabs(void **state)
         for (size_t i = 0; i < N; i++)
             for (size_t k = 0; k < LANES; k++) {
                 const size_t row = cols ? k : block * N + i, col = cols ? block * N + i : k;
-                assert_int_equal(take(sram_rd_slab_o(m), place(row, col, cols)), tile[t][row][col]);
+                assert_int_equal(take_bits(sram_rd_slab_o(m), place(row, col, cols), W), tile[t][row][col]);
             }
     }
     sram_free(m);

@@ -48,35 +48,30 @@ static const struct pl_model_config deepseek[2] = {
     {MOE_BASE, .family = PL_FAMILY_DEEPSEEK_V2, .n_layers = 3, .n_kv_heads = 1, .head_dim = 24, .sparse = {6}, .mla = {32, 0, 16, 8, 16},
      .moe = {.experts = 8, .top_k = 3, .ffn = 24, .shared = 2, MOE_NO_GROUPS, .score = PL_MOE_SOFTMAX, .scale = 1}}};
 
+static void check_whole(const struct pl_model_config *model, struct combo c)
+{
+    c.random = model;
+    c.synthetic = true;
+    c.prompt = 19;
+    c.decode = 9;
+    c.chunk = 8;
+    print_message("%s: ", pl_family_name(model->family));
+    check_combo(NULL, &c);
+}
+
 TEST(test_deepseek)
 {
     (void)state;
-    for (size_t i = 0; i < 6; i++) {
-        struct combo c = machines[i % PL_COUNT(machines)];
-        c.random = &deepseek[i % 2];
-        c.synthetic = true;
-        c.prompt = 19;
-        c.decode = 9;
-        c.chunk = 8;
-        print_message("%s: ", pl_family_name(c.random->family));
-        check_combo(NULL, &c);
-    }
+    for (size_t i = 0; i < 6; i++)
+        check_whole(&deepseek[i % 2], machines[i % PL_COUNT(machines)]);
 }
 
 TEST(test_whole_families)
 {
     (void)state;
     for (size_t i = 0; i < 2; i++)
-        for (size_t k = 2 * i; k < 2 * i + 3; k++) {
-            struct combo c = machines[k];
-            c.random = i ? &qwen3 : &gpt_oss;
-            c.synthetic = true;
-            c.prompt = 19;
-            c.decode = 9;
-            c.chunk = 8;
-            print_message("%s: ", pl_family_name(c.random->family));
-            check_combo(NULL, &c);
-        }
+        for (size_t k = 2 * i; k < 2 * i + 3; k++)
+            check_whole(i ? &qwen3 : &gpt_oss, machines[k]);
 }
 
 /* A batch is a pass of many tokens: sorted by expert, it gives each the bits it has alone. */
