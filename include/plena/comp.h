@@ -11,6 +11,12 @@
 #include "plena/model.h"
 #include "plena/obj.h"
 
+/* Extensions of the published instruction set that the compiler can do without, as bits of pl_comp_options.without. */
+enum pl_comp_ext {
+    PL_EXT_STEP, /* addresses of M_MM and M_TMM that step on */
+    PL_EXT_COUNT
+};
+const char *pl_comp_ext_name(enum pl_comp_ext e); /* "step", ... */
 /* The passes of the compiler, in their order (doc/compiler.md). */
 enum pl_comp_pass { PL_PASS_PLAN, PL_PASS_LAYOUT, PL_PASS_HBM, PL_PASS_CHAIN, PL_PASS_EMIT, PL_PASS_COUNT };
 const char *pl_comp_pass_name(enum pl_comp_pass p); /* "plan", ... */
@@ -23,6 +29,7 @@ struct pl_comp_options {
     struct pl_buf *map;                        /* gets the memory map as text; may be NULL */
     bool no_weights;                           /* leave HBM empty: for timing-only runs and code inspection; the checkpoint
                                                   needs no tensors then */
+    uint32_t without;                          /* bit e: do without extension e */
     struct pl_buf *dump;                       /* text of what the pass `dump_after` has made; NULL: none */
     enum pl_comp_pass dump_after;
 };

@@ -110,6 +110,12 @@ uint32_t pl_map_transfers(uint32_t tiles); /* of a set: one for each power of tw
  * at least 1. b: another layer that finds as many in the same half, or NULL. */
 uint32_t pl_map_ahead(const struct pl_arch *arch, uint32_t half, const struct pl_map_sets *a, const struct pl_map_sets *b);
 
+/* Products of the array that stand in the code before a loop goes round: of a column of K tiles, or of a few columns of a
+ * linear layer; of a head in attention. Of so few K tiles that each may have its own pointer to the left rows. */
+enum { PL_MAP_UNROLLED = 32, PL_MAP_HEAD_COLUMNS = 8, PL_MAP_POINTERS = 4 };
+/* Columns of `tiles` products each between two turns of the loop over `blocks` of them. */
+uint32_t pl_map_columns(uint32_t tiles, uint32_t blocks);
+
 /* INT SRAM: words 0.. are the program's own; then come the ids of a pass and four words for each sequence of a batch. */
 enum { PL_INT_IDS = 32 };
 /* FP SRAM: words 0.. hold constants, then the softmax state of one kv group. */

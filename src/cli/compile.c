@@ -11,6 +11,7 @@
 struct compile {
     struct job j;
     const char *output, *dump, *dump_after;
+    struct opt_list without;
     struct pl_buf text; /* of --dump-after */
     uint64_t context, chunk, batch;
     bool all_logits, no_weights, dry_run, map, verify;
@@ -44,9 +45,17 @@ static enum pl_status dump_text(const char *path, const struct pl_image *img, st
     return s;
 }
 
-/* --dump-after: a name to a pass. */
+/* --without and --dump-after: names to numbers. */
 static enum pl_status choose(struct compile *c, struct pl_comp_options *opt)
 {
+    for (size_t i = 0; i < c->without.n; i++) {
+        unsigned e = 0;
+        while (e < PL_EXT_COUNT && strcmp(c->without.v[i], pl_comp_ext_name((enum pl_comp_ext)e)) != 0)
+            e++;
+        if (e == PL_EXT_COUNT)
+            return pl_fail(&c->j.d, PL_EUSAGE, "--without %s: there is no such extension; see plena compile --help", c->without.v[i]);
+        opt->without |= 1u << e;
+    }
     if (!c->dump_after || !strcmp(c->dump_after, "verify"))
         return PL_OK;
     unsigned p = 0;
@@ -124,6 +133,7 @@ int cmd_compile(const struct verb *v, int argc, char **argv)
         {"map", OPT_FLAG, &c.map, NULL, "print where everything is in HBM, Vector, Matrix and FP SRAM"},
         {"verify", OPT_FLAG, &c.verify, NULL, "prove the rules of the program, as plena verify does, before it is written"},
         {"dump-after", OPT_TEXT, &c.dump_after, "PASS", "print what the pass has made: plan, layout, hbm, chain, emit (every instruction with operator, step and loops) or verify"},
+        {"without", OPT_LIST, &c.without, "EXTENSION", "emit code without this extension of the published instruction set: step; repeatable"},
         {"dry-run", OPT_FLAG, &c.dry_run, NULL, "compile and report, write no image"},
         JOB_MACHINE_OPTS(&c.j),
     };

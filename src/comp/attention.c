@@ -5,7 +5,8 @@
  * tile: m = -Inf, l = 0, o = 0; then for each KV tile of PITCH tokens, the next one loading behind it, head after head:
  * scores, one softmax step per row, P V, o = o a + P V. With spread queries (map.h) each of these steps is done for all
  * heads of the group before the next. At the end o /= l. The body appears twice: in the loop over all KV tiles but the
- * last, and for the last.
+ * last, and for the last. Where the heads of a pass of many tokens lie evenly in q and o, groups and query heads pass in
+ * loops (rolled); else the code is written for each.
  *
  * FP SRAM from PL_FP_STATE: m of every (head of the group, row), then l, then a of the rows at hand. */
 /* SPDX-License-Identifier: Apache-2.0 */
@@ -47,6 +48,7 @@ static void load_kv(struct comp *c, const struct flash *f, uint8_t tok, uint8_t 
                 emit_add(em, row, tok, i * c->plan.mlen);
             for (uint32_t s = 0; s < c->heads.spans; s++) {
                 emit_li(em, col, ((uint64_t)f->group * c->heads.spans + s) * c->plan.mlen);
+                emit_at(c, col, INT_GROUP_COL);
                 INS(em, H_LOAD_M, .rd = m, .rs1 = row, .rs2 = desc, .rs3 = col);
                 emit_add(em, m, m, (int64_t)f->tile);
             }
@@ -87,8 +89,9 @@ static void scores(struct comp *c, const struct flash *f, const struct queries *
 {
     struct emit *em = &c->em;
     const uint32_t mlen = c->plan.mlen, blen = c->plan.blen, spans = c->heads.spans;
-    const uint32_t unroll = mlen / blen > 1 ? 2 : 1;
+    const uint32_t unroll = mlen / blen < PL_MAP_HEAD_COLUMNS ? mlen / blen : PL_MAP_HEAD_COLUMNS;
     const uint8_t a0 = row_addr(c, lane_addr(c, q->t, q->lane));
+    emit_at(c, a0, INT_HEAD_AT);
     const uint8_t out0 = emit_const(em, c->rows->score.base);
     const uint8_t a = spans > 1 ? gp_take(em) : a0, b = gp_take(em), out = gp_take(em);
     const struct row_loop rows = rows_begin(c, q->rows, blen);
@@ -99,15 +102,12 @@ static void scores(struct comp *c, const struct flash *f, const struct queries *
         for (uint32_t u = 0; u < unroll; u++) {
             emit_add(em, a, a0, 0);
             for (uint32_t s = 0; s < spans; s++) {
-                INS(em, M_TMM, .rs1 = a, .rs2 = b, .rs3 = q->hw);
-                if (s + 1 == spans)
-                    break;
                 const uint64_t lane = q->lane + (uint64_t)s * mlen;
-                emit_add(em, a, a, (int64_t)(lane_addr(c, q->t, lane + mlen) - lane_addr(c, q->t, lane)));
-                emit_add(em, b, b, (int64_t)f->tile);
+                const bool more = s + 1 < spans;
+                emit_product(em, true, a, b, q->hw, more ? (int64_t)(lane_addr(c, q->t, lane + mlen) - lane_addr(c, q->t, lane)) : 0,
+                             more ? (int64_t)f->tile : (int64_t)blen * mlen - (int64_t)((spans - 1) * f->tile));
             }
             INS(em, M_MM_WO, .rd = out, .imm = u * blen);
-            emit_add(em, b, b, (int64_t)blen * mlen - (int64_t)((spans - 1) * f->tile));
         }
         emit_add(em, out, out, unroll * blen);
         loop_end(em, cols);
@@ -152,7 +152,7 @@ static void values(struct comp *c, const struct flash *f, const struct head *h, 
     struct emit *em = &c->em;
     const uint32_t mlen = c->plan.mlen, blen = c->plan.blen, hs = c->v_slot, tiles = c->heads.token_tiles;
     const uint32_t width = hs < mlen ? hs : mlen; /* lanes of the head in one tile */
-    const uint32_t unroll = width / blen > 1 ? 2 : 1, blocks = c->rows->att_alloc / blen;
+    const uint32_t unroll = width / blen < PL_MAP_HEAD_COLUMNS ? width / blen : PL_MAP_HEAD_COLUMNS, blocks = c->rows->att_alloc / blen;
     const uint64_t v_tiles = c->cfg->mla.kv_rank ? 0 : (uint64_t)tiles * c->heads.spans * f->tile;
     const uint64_t first = v_tiles + (hs < mlen ? (uint64_t)h->kv * hs * mlen : 0);
     const uint8_t a0 = emit_const(em, c->rows->score.base), out0 = emit_const(em, 0), v0 = n > 1 ? gp_take(em) : f->cur;
@@ -173,14 +173,13 @@ static void values(struct comp *c, const struct flash *f, const struct head *h, 
                 emit_add(em, b, b0, 0);
             }
             for (uint32_t i = 0; i < tiles; i++) {
-                INS(em, M_MM, .rs1 = b, .rs2 = a);
-                if (i + 1 == tiles)
-                    break;
-                emit_add(em, a, a, mlen);
-                emit_add(em, b, b, (int64_t)(c->heads.spans * f->tile));
+                const bool more = i + 1 < tiles;
+                emit_product(em, false, a, b, 0, more ? mlen : 0,
+                             more ? (int64_t)(c->heads.spans * f->tile) : tiles > 1 ? 0 : (int64_t)blen * mlen);
             }
             INS(em, M_MM_WO, .rd = out, .imm = u * blen);
-            emit_add(em, b0, b0, (int64_t)blen * mlen);
+            if (tiles > 1)
+                emit_add(em, b0, b0, (int64_t)blen * mlen);
         }
         emit_add(em, out, out, unroll * blen);
         loop_end(em, cols);
@@ -278,6 +277,9 @@ static void scale_head(struct comp *c, const struct head *h, uint32_t word, bool
     const uint32_t rows = c->rows->att_live, block = rows < SCALE_BLOCK ? rows : SCALE_BLOCK;
     const uint8_t mask = set_mask(c, h->lane, c->v_slot);
     const uint8_t o = row_addr(c, seg_addr(c, &c->rows->o, h, 0)), fp = emit_const(em, 0);
+    emit_at(c, o, INT_HEAD_AT);
+    if (invert) /* l, which every head has */
+        emit_at(c, fp, INT_HEAD_FP);
     const struct row_loop l = rows_begin(c, rows - rows % block, block);
     scale_rows(c, h, block, o, fp, word, invert, mask);
     if (rows > block)
@@ -296,6 +298,7 @@ static void add_values(struct comp *c, const struct head *h, uint32_t lanes)
     const uint32_t vlen = c->arch->vlen, segs = lanes > vlen ? lanes / vlen : 1;
     const uint8_t mask = set_mask(c, h->lane, lanes);
     const uint8_t o = row_addr(c, seg_addr(c, &c->rows->o, h, 0)), p = emit_const(em, seg_addr(c, &c->rows->pv, h, 0));
+    emit_at(c, o, INT_HEAD_AT);
     const struct row_loop l = rows_begin(c, c->rows->att_live, 1);
     for (uint32_t s = 0; s < segs; s++) {
         INS(em, V_ADD_VV, .rd = o, .rs1 = o, .rs2 = p, .rs3 = mask);
@@ -318,10 +321,22 @@ static struct head head_at(const struct comp *c, const struct flash *f, uint32_t
 
 static void each_head(struct comp *c, const struct flash *f, head_step *step)
 {
+    const int64_t next = (int64_t)c->cfg->n_kv_heads * c->plan.head_slot * c->rows->o.rows, live = c->rows->att_live;
+    const uint32_t turns = c->roll ? f->per_kv : 1;
     for (uint32_t kv = 0; kv < f->kv_heads; kv++)
-        for (uint32_t g = 0; g < f->per_kv; g++) {
+        for (uint32_t g = 0; g < f->per_kv; g += turns) {
             const struct head h = head_at(c, f, kv, g);
+            const struct loop l = loop_begin(&c->em, turns);
             step(c, f, &h);
+            if (turns > 1) {
+                emit_move_word(c, INT_HEAD_AT, next);
+                emit_move_word(c, INT_HEAD_FP, live);
+            }
+            loop_end(&c->em, l);
+            if (turns > 1) {
+                emit_move_word(c, INT_HEAD_AT, -next * turns);
+                emit_move_word(c, INT_HEAD_FP, -live * turns);
+            }
         }
 }
 
@@ -487,7 +502,7 @@ static void kv_group(struct comp *c, struct flash *f)
     gp_give(em, swap);
     emit_add(em, f->tok, f->tok, c->plan.kv_tile);
     loop_end(em, l);
-    if (f->group + 1 == c->heads.groups && !c->rows->batch)
+    if (f->group + 1 == c->heads.groups && !c->rows->batch && !c->roll)
         emit_held(c); /* o_proj's weights, now that all of K and V is asked for */
     f->last = true;
     kv_tile(c, f);
@@ -495,6 +510,35 @@ static void kv_group(struct comp *c, struct flash *f)
     each_head(c, f, finish_step);
     gp_give(em, f->cur);
     gp_give(em, f->tok);
+}
+
+/* Groups and heads that are whole chunks apart, in q and o alike, a kv head to a group: of several, o_proj's weights would be
+ * asked for too late. The registers do for plain causal attention on rows that are one vector row. */
+static bool can_roll(const struct comp *c)
+{
+    const struct pl_map_rows *m = c->rows;
+    if (c->heads.groups == 1 && c->cfg->n_heads == c->cfg->n_kv_heads)
+        return false; /* nothing follows */
+    return m->att_tokens > 1 && !m->pack && !m->batch && !m->spread && !c->cfg->mla.kv_rank && !c->cfg->sinks && !c->window &&
+           c->heads.per_group == 1 && c->pitch == c->plan.mlen && c->arch->vlen == c->plan.mlen &&
+           (uint64_t)c->cfg->n_kv_heads * c->plan.head_slot % c->pitch == 0 && m->att_q.rows == m->o.rows;
+}
+
+static void rolled_groups(struct comp *c, struct flash *f)
+{
+    struct emit *em = &c->em;
+    const uint32_t lanes = c->heads.spans * c->plan.mlen;
+    c->roll = true;
+    f->kv_heads = c->heads.per_group;
+    for (uint32_t word = INT_HEAD_AT; word <= INT_GROUP_COL; word++)
+        INS(em, S_ST_INT, .rd = 0, .imm = word);
+    const struct loop l = loop_begin(em, c->heads.groups);
+    kv_group(c, f);
+    emit_move_word(c, INT_HEAD_AT, (int64_t)lanes * c->rows->o.rows);
+    emit_move_word(c, INT_GROUP_COL, lanes);
+    loop_end(em, l);
+    c->roll = false;
+    emit_held(c); /* o_proj's weights */
 }
 
 void emit_attention(struct comp *c)
@@ -513,52 +557,13 @@ void emit_attention(struct comp *c)
     emit_op(&c->em, "attention.init");
     if (!mla)
         emit_zero(c, &c->rows->o);
+    if (can_roll(c)) {
+        rolled_groups(c, &f);
+        return;
+    }
     for (f.group = 0; f.group < c->heads.groups; f.group++) {
         const uint32_t left = c->cfg->n_kv_heads - f.group * c->heads.per_group;
         f.kv_heads = left < c->heads.per_group ? left : c->heads.per_group;
         kv_group(c, &f);
     }
-}
-
-/* One chunk of the row of all heads from the packed rows at register src. Rows that are no wider than a vector row are
- * shifted to their places; the first of a vector row brings zeros for the others. */
-static void unpack_chunk(struct comp *c, uint8_t dst, uint8_t src, uint8_t at, uint8_t by)
-{
-    struct emit *em = &c->em;
-    const uint32_t vlen = c->arch->vlen, pack = c->rows->pack, step = pack < vlen ? pack : vlen;
-    const uint8_t tmp = emit_const(em, c->rows->tmp.base);
-    for (uint32_t x = 0; x < c->pitch; x += step) {
-        const uint32_t shift = x % vlen;
-        emit_add(em, at, src, pack < c->pitch ? (int64_t)(x / pack) * c->pitch + x % pack : (int64_t)x);
-        emit_li(em, by, shift);
-        INS(em, V_SHFT_V, .rd = shift ? tmp : dst, .rs1 = at, .rs2 = by);
-        if (shift)
-            INS(em, V_ADD_VV, .rd = dst, .rs1 = dst, .rs2 = tmp);
-        if ((x + step) % vlen == 0)
-            emit_add(em, dst, dst, x + step < c->pitch ? (int64_t)vlen : (int64_t)c->rows->heads.rows * c->pitch - (c->pitch - vlen));
-    }
-    gp_give(em, tmp);
-}
-
-/* The packed rows of o side by side in row 0 of `heads`. */
-void emit_unpack(struct comp *c)
-{
-    struct emit *em = &c->em;
-    const struct pl_map_rows *m = c->rows;
-    const uint32_t wide = m->pack > c->pitch ? m->pack / c->pitch : 1; /* chunks of a packed row */
-    const int64_t chunk = (int64_t)m->o.rows * c->pitch, row = (int64_t)m->pack_chunk * c->pitch;
-    const uint8_t dst = emit_const(em, m->heads.base), src = emit_const(em, m->o.base), at = gp_take(em), by = gp_take(em);
-    if (m->batch)
-        emit_seq_offset(c, dst);
-    const struct loop rows = loop_begin(em, m->o.rows / m->pack_chunk);
-    const struct loop chunks = loop_begin(em, wide);
-    unpack_chunk(c, dst, src, at, by);
-    if (wide > 1)
-        emit_add(em, src, src, chunk);
-    loop_end(em, chunks);
-    emit_add(em, src, src, wide > 1 ? row - wide * chunk : row);
-    loop_end(em, rows);
-    const uint8_t used[] = {dst, src, at, by};
-    for (size_t i = 0; i < sizeof used; i++)
-        gp_give(em, used[i]);
 }

@@ -406,6 +406,9 @@ enum pl_status pl_comp_model(struct pl_arena *a, const struct pl_checkpoint *ck,
     PL_TRY(comp_hbm(&c, opt->all_logits ? chunk.live : 1, out, d));
     comp_dump(&c, PL_PASS_HBM, "", out);
     emit_init(&c.em);
+    c.em.mlen = arch->mlen;
+    c.em.blen = arch->blen;
+    c.em.without = opt->without;
     pl_buf_init(&c.chain.links);
     struct code code[2];
     program(&c, &chunk, opt->all_logits, &code[0]);

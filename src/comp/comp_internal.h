@@ -23,7 +23,8 @@ enum { LAYER_FINAL_GAIN = PL_W_INPUT_NORM, LAYER_HEAD = PL_W_Q };
 /* INT SRAM words. */
 enum {
     INT_POS, INT_TILES, INT_LAST, INT_TOKEN, INT_LAYER, INT_COL, INT_HALF, INT_FIRST, INT_KV_ROW, INT_SEQ, INT_SEQ_ROW, INT_BLOCKS,
-    INT_MLA_POS, INT_MLA_ROW, INT_MLA_X, INT_MLA_Y, INT_MLA_SRC, INT_MLA_W, INT_MLA_SET, INT_IDS = PL_INT_IDS
+    INT_MLA_POS, INT_MLA_ROW, INT_MLA_X, INT_MLA_Y, INT_MLA_SRC, INT_MLA_W, INT_MLA_SET,
+    INT_HEAD_AT, INT_HEAD_FP, INT_GROUP_COL, INT_IDS = PL_INT_IDS
 };
 /* ... and from pl_map_experts.state on: */
 enum moe_state {
@@ -81,6 +82,7 @@ struct comp {
         bool noting, around, hold; /* around: the last layer loads for the first; hold: of emit_next_ahead */
         uint32_t base, half;           /* tiles: where the halves begin, and of one */
     } chain;
+    bool roll; /* heads of attention pass in loops: INT_HEAD_AT and so on say where the present one is (attention.c) */
 };
 
 /* chain.c */
@@ -179,6 +181,9 @@ void emit_latent_attention(struct comp *c);
 void emit_k_offset(struct comp *c);
 void emit_kv_store(struct comp *c);
 void emit_attention(struct comp *c);
+/* segs.c, for rolled loops over heads: register += INT SRAM word, if they are rolled; word += by. */
+void emit_at(struct comp *c, uint8_t reg, uint32_t word);
+void emit_move_word(struct comp *c, uint32_t word, int64_t by);
 /* softmax.c: rows of scores become P; m, l and a = exp(old m - m) of every row in FP SRAM. */
 struct softmax {
     uint32_t rows, m, l, a; /* FP SRAM words of row 0 */

@@ -2,6 +2,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "emit.h"
 
+#include "plena/comp.h"
+
 #include <assert.h>
 #include <string.h>
 
@@ -81,6 +83,24 @@ void emit_add(struct emit *em, uint8_t rd, uint8_t rs, int64_t delta)
     else
         INS(em, S_ADD_INT, .rd = rd, .rs1 = rs, .rs2 = t);
     gp_give(em, t);
+}
+
+void emit_product(struct emit *em, bool transposed, uint8_t vec, uint8_t mat, uint8_t hw, int64_t vstep, int64_t mstep)
+{
+    const int64_t mlen = em->mlen, most = mlen << 14;
+    const bool steps = !(em->without >> PL_EXT_STEP & 1);
+    struct pl_insn in = {.op = transposed ? PL_M_TMM : PL_M_MM, .rs1 = transposed ? vec : mat, .rs2 = transposed ? mat : vec, .rs3 = hw};
+    if (steps && vstep >= mlen && vstep <= most && pl_is_pow2((uint64_t)(vstep / mlen)) && vstep % mlen == 0) {
+        in.rd = (uint8_t)(pl_log2((uint32_t)(vstep / mlen)) + 1);
+        vstep = 0;
+    }
+    if (steps && (mstep == mlen * mlen || mstep == em->blen * mlen)) {
+        in.fn = mstep == mlen * mlen ? 1 : 2;
+        mstep = 0;
+    }
+    emit_insn(em, in);
+    emit_add(em, vec, vec, vstep);
+    emit_add(em, mat, mat, mstep);
 }
 
 struct loop loop_begin(struct emit *em, uint64_t count)

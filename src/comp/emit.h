@@ -11,6 +11,8 @@ struct emit {
     struct pl_buf ops;  /* struct pl_op_range */
     struct pl_buf steps; /* struct emit_step */
     uint32_t gp_free;   /* bit r: gp r is free */
+    uint32_t mlen, blen;
+    uint32_t without;   /* extensions not to be used: bits of enum pl_comp_ext */
 };
 void emit_init(struct emit *em);
 void emit_fini(struct emit *em);
@@ -28,6 +30,10 @@ void emit_li(struct emit *em, uint8_t rd, uint64_t value);
 uint8_t emit_const(struct emit *em, uint64_t value); /* the same in a register taken here */
 /* rd = rs + delta, any sign; may use a register for a moment. */
 void emit_add(struct emit *em, uint8_t rd, uint8_t rs, int64_t delta);
+
+/* A product of the array: left rows at register vec, tile at register mat (transposed: M_TMM with window hw); then vec +=
+ * vstep elements and mat += mstep, in the same instruction where it can say so. */
+void emit_product(struct emit *em, bool transposed, uint8_t vec, uint8_t mat, uint8_t hw, int64_t vstep, int64_t mstep);
 
 /* A counted hardware loop; a single pass emits no loop. */
 struct loop {

@@ -7,8 +7,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "comp_internal.h"
 
-enum { MOST_UNROLLED = 8 }; /* K tiles of a group without a loop over them */
-
 struct shape {
     uint32_t slices;  /* MLEN-wide slices of a chunk, also K tiles of a chunk */
     uint32_t k_tiles; /* K tiles in all, whole chunks */
@@ -59,55 +57,94 @@ static uint64_t out_offset(const struct comp *c, const struct gemm *g, uint32_t 
     return lane;
 }
 
-/* Registers of multiply: rows and set, and while K tiles pass, the present ones. */
+/* Registers of multiply: rows and set, and while K tiles pass, the present ones. Of few K tiles each may have its own
+ * pointer to the rows, which then needs no way back. */
 struct operands {
-    uint8_t a0, b0, a, b;
+    uint8_t b0, b;
+    uint8_t left[PL_MAP_POINTERS], a; /* left[0]: the first tile's */
+    uint32_t n_left;
 };
 
-/* The sums of BLEN columns over a few K tiles, without a loop: three instructions a tile. */
-static void column_unrolled(struct comp *c, const struct gemm *g, const struct shape *s, const struct operands *o, uint32_t tiles)
+/* From one K tile to the next in the left rows. */
+static int64_t left_step(const struct comp *c, const struct gemm *g, const struct shape *s, uint32_t tile)
+{
+    const bool in_chunk = (tile + 1) % s->slices != 0;
+    return in_chunk ? (int64_t)c->plan.mlen : (int64_t)g->x->rows * c->pitch - (int64_t)(s->slices - 1) * c->plan.mlen;
+}
+
+/* others: registers that are needed besides. */
+static struct operands take_operands(struct comp *c, const struct gemm *g, const struct shape *s, uint64_t first, uint32_t tiles,
+                                     uint32_t others)
 {
     struct emit *em = &c->em;
-    uint8_t a = o->a0, b = o->b0;
+    struct operands o = {.b0 = gp_take(em), .b = gp_take(em), .n_left = 1};
+    if (tiles <= PL_MAP_POINTERS && tiles + others <= (uint32_t)__builtin_popcount(em->gp_free))
+        o.n_left = tiles;
+    uint64_t at = first;
+    for (uint32_t i = 0; i < o.n_left; i++) {
+        o.left[i] = emit_const(em, at);
+        at += (uint64_t)left_step(c, g, s, i);
+    }
+    o.a = o.n_left == tiles ? o.left[0] : gp_take(em);
+    return o;
+}
+
+static void give_operands(struct emit *em, const struct operands *o)
+{
+    if (o->a != o->left[0])
+        gp_give(em, o->a);
+    for (uint32_t i = 0; i < o->n_left; i++)
+        gp_give(em, o->left[i]);
+    gp_give(em, o->b0);
+    gp_give(em, o->b);
+}
+
+/* The sums of BLEN columns, the u-th of those from b0 on, over a few K tiles, without a loop. */
+static void column_unrolled(struct comp *c, const struct gemm *g, const struct shape *s, const struct operands *o, uint32_t tiles, uint32_t u)
+{
+    struct emit *em = &c->em;
+    const int64_t columns = (int64_t)c->plan.blen * c->plan.mlen;
+    if (tiles == 1) {
+        emit_product(em, true, o->left[0], o->b0, 0, 0, columns);
+        return;
+    }
+    const bool pointers = o->n_left == tiles;
+    if (!pointers)
+        emit_add(em, o->a, o->left[0], 0);
+    emit_add(em, o->b, o->b0, u * columns);
     for (uint32_t i = 0; i < tiles; i++) {
-        INS(em, M_TMM, .rs1 = a, .rs2 = b);
-        if (i + 1 == tiles)
-            break;
-        const bool in_chunk = (i + 1) % s->slices != 0;
-        emit_add(em, o->b, b, (int64_t)s->tile);
-        emit_add(em, o->a, a,
-                 in_chunk ? (int64_t)c->plan.mlen : (int64_t)g->x->rows * c->pitch - (int64_t)(s->slices - 1) * c->plan.mlen);
-        a = o->a;
-        b = o->b;
+        const bool more = i + 1 < tiles;
+        emit_product(em, true, pointers ? o->left[i] : o->a, o->b, 0, more && !pointers ? left_step(c, g, s, i) : 0, more ? (int64_t)s->tile : 0);
     }
 }
 
+/* The same with a loop over blocks of them. */
 static void column_looped(struct comp *c, const struct gemm *g, const struct shape *s, const struct operands *o, uint32_t tiles)
 {
     struct emit *em = &c->em;
-    const uint32_t mlen = c->plan.mlen;
-    emit_add(em, o->a, o->a0, 0);
+    uint32_t block = s->slices > PL_MAP_UNROLLED ? s->slices : PL_MAP_UNROLLED / s->slices * s->slices;
+    emit_add(em, o->a, o->left[0], 0);
     emit_add(em, o->b, o->b0, 0);
-    const struct loop k = loop_begin(em, tiles / s->slices);
-    for (uint32_t i = 0; i < s->slices; i++) {
-        INS(em, M_TMM, .rs1 = o->a, .rs2 = o->b);
-        emit_add(em, o->b, o->b, (int64_t)s->tile);
-        emit_add(em, o->a, o->a,
-                 i + 1 < s->slices ? (int64_t)mlen
-                                   : (int64_t)g->x->rows * c->pitch - (int64_t)(s->slices - 1) * mlen);
+    for (uint32_t done = 0; done < tiles; done += block) {
+        if (tiles - done < block)
+            block = tiles - done;
+        const uint32_t passes = (tiles - done) / block;
+        const struct loop k = loop_begin(em, passes);
+        for (uint32_t i = 0; i < block; i++)
+            emit_product(em, true, o->a, o->b, 0, left_step(c, g, s, i), (int64_t)s->tile);
+        loop_end(em, k);
+        done += (passes - 1) * block;
     }
-    loop_end(em, k);
 }
 
 /* In the loop of experts no register is left for a loop over K tiles whose stride takes another. */
 static uint32_t most_unrolled(const struct gemm *g, const struct shape *s)
 {
-    return g->two_places && s->tile >= 1 << 18 ? UINT32_MAX : MOST_UNROLLED;
+    return g->two_places && s->tile >= 1 << 18 ? UINT32_MAX : PL_MAP_UNROLLED;
 }
 
 /* All rows against the present set: `cols` columns of results, rounded up to BLEN, from register out. With BLEN = 4 the
- * array takes a tile every four cycles, and the front end has to keep up: few K tiles are unrolled, and of a single one
- * two columns. */
+ * array takes a tile every four cycles, and the front end has to keep up. */
 static void multiply(struct comp *c, const struct gemm *g, const struct shape *s, const struct regs *r,
                      uint32_t group, uint32_t cols, uint8_t out)
 {
@@ -116,8 +153,9 @@ static void multiply(struct comp *c, const struct gemm *g, const struct shape *s
     const uint64_t first_chunk = (uint64_t)group * c->plan.k_tiles / s->slices;
     const bool packed = g->pack && g->pack < mlen; /* a new row after every `pack` columns */
     const uint32_t run = packed ? g->pack : cols, blocks = (run + blen - 1) / blen;
-    const uint32_t tiles = group_tiles(c, s, group), unroll = tiles == 1 && blocks % 2 == 0 ? 2 : 1;
-    const struct operands o = {emit_const(em, g->x->base + first_chunk * g->x->rows * c->pitch), gp_take(em), gp_take(em), gp_take(em)};
+    const uint32_t tiles = group_tiles(c, s, group), unroll = pl_map_columns(tiles, blocks);
+    const uint32_t others = 1u + (row_blocks(c, g) > 1) + (cols > run) + (blocks > unroll); /* loops, and a stride */
+    const struct operands o = take_operands(c, g, s, g->x->base + first_chunk * g->x->rows * c->pitch, tiles, others);
 
     emit_step(em, "product");
     const struct row_loop rows = rows_begin(c, g->rows, blen);
@@ -126,28 +164,26 @@ static void multiply(struct comp *c, const struct gemm *g, const struct shape *s
     const struct loop columns = loop_begin(em, blocks / unroll);
     for (uint32_t u = 0; u < unroll; u++) {
         if (tiles <= most_unrolled(g, s))
-            column_unrolled(c, g, s, &o, tiles);
+            column_unrolled(c, g, s, &o, tiles, u);
         else
             column_looped(c, g, s, &o, tiles);
         INS(em, M_MM_WO, .rd = out, .imm = u * blen);
-        emit_add(em, o.b0, o.b0, (int64_t)blen * mlen);
     }
+    if (tiles > 1)
+        emit_add(em, o.b0, o.b0, (int64_t)unroll * blen * mlen);
     emit_add(em, out, out, unroll * blen);
     loop_end(em, columns);
     if (packed)
         emit_add(em, out, out, (int64_t)c->pitch - run);
     loop_end(em, runs);
     if (row_blocks(c, g) > 1) { /* of several blocks at compile time, run time takes at most these */
-        emit_add(em, o.a0, o.a0, (int64_t)blen * c->pitch);
+        for (uint32_t i = 0; i < o.n_left; i++)
+            emit_add(em, o.left[i], o.left[i], (int64_t)blen * c->pitch);
         emit_add(em, out, out, (int64_t)blen * c->pitch - (int64_t)blocks * blen);
     }
     rows_end(c, rows);
     emit_step(em, "");
-
-    gp_give(em, o.a0);
-    gp_give(em, o.b0);
-    gp_give(em, o.a);
-    gp_give(em, o.b);
+    give_operands(em, &o);
 }
 
 /* Chunk at y += partial sums of a further K group. In a packed chunk the lanes behind `pack` are nobody's. */

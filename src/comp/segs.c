@@ -146,3 +146,22 @@ uint8_t set_mask(struct comp *c, uint64_t lane, uint32_t lanes)
     gp_give(em, r);
     return 1;
 }
+
+void emit_at(struct comp *c, uint8_t reg, uint32_t word)
+{
+    if (!c->roll)
+        return;
+    const uint8_t at = gp_take(&c->em);
+    INS(&c->em, S_LD_INT, .rd = at, .imm = word);
+    INS(&c->em, S_ADD_INT, .rd = reg, .rs1 = reg, .rs2 = at);
+    gp_give(&c->em, at);
+}
+
+void emit_move_word(struct comp *c, uint32_t word, int64_t by)
+{
+    const uint8_t r = gp_take(&c->em);
+    INS(&c->em, S_LD_INT, .rd = r, .imm = word);
+    emit_add(&c->em, r, r, by);
+    INS(&c->em, S_ST_INT, .rd = r, .imm = word);
+    gp_give(&c->em, r);
+}

@@ -84,6 +84,12 @@ static uint8_t f_a(uint32_t i)
 static void block_state(struct comp *c, const struct block *b, uint32_t first, uint32_t end)
 {
     struct emit *em = &c->em;
+    uint8_t fa = b->fp; /* row number in a, which rolled heads share */
+    if (c->roll) {
+        fa = gp_take(em);
+        INS(em, S_LD_INT, .rd = fa, .imm = INT_HEAD_FP);
+        INS(em, S_SUB_INT, .rd = fa, .rs1 = b->fp, .rs2 = fa);
+    }
     for (uint32_t i = first; i < end; i++)
         INS(em, S_SUB_FP, .rd = f_a(i), .rs1 = f_a(i), .rs2 = (uint8_t)(F_ROW + i));
     for (uint32_t i = first; i < end; i++)
@@ -95,7 +101,9 @@ static void block_state(struct comp *c, const struct block *b, uint32_t first, u
     for (uint32_t i = first; i < end; i++)
         INS(em, S_MUL_FP, .rd = (uint8_t)(F_ROW + i), .rs1 = (uint8_t)(F_ROW + i), .rs2 = f_a(i));
     for (uint32_t i = first; i < end; i++)
-        INS(em, S_ST_FP, .rd = f_a(i), .rs1 = b->fp, .imm = b->a + i);
+        INS(em, S_ST_FP, .rd = f_a(i), .rs1 = fa, .imm = b->a + i);
+    if (c->roll)
+        gp_give(em, fa);
 }
 
 static void load_old_m(struct comp *c, const struct block *b, uint32_t first, uint32_t end)
@@ -131,6 +139,7 @@ void emit_softmax(struct comp *c, const struct softmax *x)
     for (uint32_t i = 0; i < most; i++)
         b.row[i] = emit_const(em, c->rows->score.base + (uint64_t)i * c->pitch);
     b.fp = emit_const(em, 0);
+    emit_at(c, b.fp, INT_HEAD_FP);
     b.limit = gp_take(em); /* pos + row + 1 - tok; of rows of one token pos + 1 - tok */
     INS(em, S_LD_INT, .rd = b.limit, .imm = c->cfg->mla.kv_rank ? INT_MLA_POS : INT_POS);
     emit_add(em, b.limit, b.limit, 1);

@@ -32,6 +32,13 @@ static enum pl_status check_fp(const struct pl_insn *in, size_t pc, struct pl_di
     return PL_OK;
 }
 
+static enum pl_status check_step(const struct pl_insn *in, size_t pc, struct pl_diag *d)
+{
+    if ((in->op == PL_M_MM || in->op == PL_M_TMM) && in->fn > 2)
+        return at_pc(d, pc, in, "the step of the matrix address must be 0, 1 or 2");
+    return PL_OK;
+}
+
 struct open_loop {
     uint8_t reg;
     size_t pc;
@@ -77,6 +84,7 @@ enum pl_status pl_isa_check(const uint32_t *code, size_t n, struct pl_diag *d)
         if (s != PL_OK)
             return pl_fail_in(d, s, "pc %zu", pc);
         PL_TRY(check_fp(&in, pc, d));
+        PL_TRY(check_step(&in, pc, d));
         if (is_pending && op_row[in.op].info.unit == PL_UNIT_MAT) {
             const bool vector = pending.op == PL_M_BMV || pending.op == PL_M_BTMV;
             if (in.op != (vector ? PL_M_BMV_WO : PL_M_BMM_WO))

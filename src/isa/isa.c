@@ -6,6 +6,8 @@
 #include <string.h>
 
 /* clang-format off */
+#define VS     {OPD_LIT, FLD_RD, false, true}
+#define MS     {OPD_LIT, FLD_FN, true, false}
 #define Z      {OPD_ZERO, FLD_RD, false, false}
 #define RD     {OPD_GP, FLD_RD, false, false}
 #define R1     {OPD_GP, FLD_RS1, false, false}
@@ -32,7 +34,8 @@
 #define FORMATS(F)                          \
     F(NONE, SKIP, SKIP, SKIP)               \
     F(Z_R1_R2, Z, R1, R2)                   \
-    F(Z_R1_R2_HW, Z, R1, R2, HW)            \
+    F(VS_R1_R2_MS, VS, R1, R2, MS)          \
+    F(VS_R1_R2_HW_MS, VS, R1, R2, HW, MS)   \
     F(RD_R1_R2, RD, R1, R2)                 \
     F(RD_R1_R2_ORDER, RD, R1, R2, ORDER)    \
     F(RD_IMM18, RD, SKIP, IMM18)            \

@@ -31,6 +31,10 @@ void pl_isa_registers(const struct pl_insn *in, struct pl_insn_regs *out)
         out->gp_dst |= (uint16_t)(1u << in->rs3);
         out->gp_src |= (uint16_t)(1u << in->rs3);
     }
+    if (in->op == PL_M_MM || in->op == PL_M_TMM) { /* addresses step on */
+        const uint8_t vec = in->op == PL_M_MM ? in->rs2 : in->rs1, mat = in->op == PL_M_MM ? in->rs1 : in->rs2;
+        out->gp_dst |= (uint16_t)((in->rd ? 1u << vec : 0) | (in->fn ? 1u << mat : 0));
+    }
     if (in->op == PL_C_LOOP_END)
         out->gp_src |= out->gp_dst;
     out->gp_dst &= (uint16_t)~1u;

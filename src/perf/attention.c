@@ -4,7 +4,7 @@
 
 #include "pass.h"
 
-enum { ROWS_AT_ONCE = 4, F_ROW = 1, F_A = 5, N_F_A = 3, S_ROW = P_ROW, O_ROW = P_ROW + 4 };
+enum { ROWS_AT_ONCE = 4, F_ROW = 1, F_A = 5, N_F_A = 3, ASK_INSNS = 10 /* before the first transfer of a KV tile */, S_ROW = P_ROW, O_ROW = P_ROW + 4 };
 
 struct flash {
     struct pass *p;
@@ -128,32 +128,33 @@ static void softmax(struct flash *f, double rows)
 }
 
 /* ---- products ---- */
-/* Instructions between two loops over columns that pass under the last product of the first. */
-static double array_rest(const struct pass *p)
+static double head_columns(const struct pass *p, double lanes)
 {
-    return fmax(0, p->arch->blen - 5.0);
+    return fmin(lanes / p->arch->blen, PL_MAP_HEAD_COLUMNS);
 }
 
 static void scores(struct flash *f, double blocks)
 {
     struct pass *p = f->p;
     const double spans = p->heads.spans, columns = p->arch->mlen / p->arch->blen, tiles = p->heads.token_tiles;
-    const struct column c = {spans, 2 + add_cost(p->tile), 3 + (spans > 1), columns > 1};
+    const double turn = head_columns(p, p->arch->mlen), loop = columns > turn;
+    const struct column c = {spans, 1, {{1, 2 + (spans > 1 ? 1 + add_cost(p->arch->blen * p->arch->mlen - (spans - 1) * p->tile) : 0)},
+                                        {turn, 1 + loop}, {columns, 2 + loop}, {columns * tiles, blocks > 1 ? 3 : 0}}};
     board_ints(&p->b, li_cost((double)p->rows.q.base) + li_cost((double)p->rows.score.base) + 3);
-    board_slots(&p->b, fmax(0, (blocks > 1 ? 3 : 0) + 3 - array_rest(p)) * (blocks * tiles - 1));
     board_columns(&p->b, blocks * tiles * columns, &c, P_NONE);
 }
 
 static void values(struct flash *f, double heads)
 {
     struct pass *p = f->p;
-    const double hs = p->plan.head_slot, width = fmin(hs, p->arch->mlen), columns = width / p->arch->blen;
+    const double hs = p->plan.head_slot, width = fmin(hs, p->arch->mlen), columns = width / p->arch->blen, turn = head_columns(p, width);
     const double tiles = p->heads.token_tiles, spans = p->heads.spans, blocks = ceil(p->rows.att_alloc / (double)p->arch->blen);
-    const struct column c = {tiles, 2 + add_cost(spans * p->tile), 3 + (tiles > 1) * 2, columns > 1};
-    const double start = (heads * blocks * spans - 1) * fmax(0, 4 + (blocks > 1 ? 3 : 0) + (heads > 1 ? 4 : 0) - array_rest(p));
+    const double next = spans > 1 ? add_cost(spans * p->tile) : 0, loop = columns > turn;
+    const struct column c = {tiles, 1 + next, {{1, 2 + (tiles > 1 ? 3 : 0)}, {turn, 1 + loop}, {columns, 2 + loop},
+                                               {columns * spans, blocks > 1 ? 3 : 0}, {columns * spans * blocks, heads > 1 ? 4 : 0}}};
     board_ints(&p->b, li_cost((double)p->rows.score.base) + add_cost((double)p->rows.pv.base) + 3 + (heads > 1) * 2);
     board_columns(&p->b, heads * blocks * spans * columns, &c, S_ROW);
-    board_slots(&p->b, start + (heads > 1 ? 4 : 0));
+    board_slots(&p->b, heads > 1 ? 4 : 0);
 }
 
 /* ---- o = o a + P V ---- */
@@ -263,12 +264,14 @@ static void kv_tile(struct flash *f)
 static double kv_bytes(const struct pass *p, double kv_heads)
 {
     const struct pl_format kv = pl_format_resolve(p->plan.kv, p->plan.vec);
-    const double lanes = kv_heads * p->plan.head_slot, burst = p->arch->hbm_burst, tokens = p->plan.kv_tile;
+    const double spans = p->heads.spans, lanes = kv_heads * p->plan.head_slot / spans; /* of a tile */
+    const double burst = p->arch->hbm_burst, tokens = p->plan.kv_tile * spans;
     const double row = lanes * pl_format_bits(&kv) / 8, scale = pl_format_has_scale(&kv) ? lanes / kv.block : 0;
     if (p->heads.groups == 1)
         return tokens * (row + scale);
     const double stride = (double)p->m->n_kv_heads * p->plan.head_slot / kv.block;
-    const double scales = scale > 0 ? fmin(fmax(scale, burst), fmax(stride, scale)) : 0;
+    /* Rows of scales side by side share bursts, but for the one more at the end of a tile. */
+    const double scales = scale > 0 ? fmin(fmax(scale, burst), fmax(stride, scale) + burst / p->arch->mlen) : 0;
     return tokens * (ceil(row / burst) * burst + scales);
 }
 
@@ -311,10 +314,15 @@ static void kv_group(struct pass *p, double kv_heads, double times, const struct
     add_op(p, PL_PERF_OP_INIT, times * take(p), 0);
     board_ints(b, load_insns);
     /* The first tile's K keeps the array waiting; V comes while scores are taken. */
-    const double data = board_load(b, b->now - load_insns / 2, bytes);
-    board_load(b, b->now, bytes);
+    const double data = board_load(b, b->now - load_insns / 2, bytes), end = board_load(b, b->now, bytes);
+    /* Of more transfers than the queue takes, the front end waits for the first to end. */
+    const double transfers = 2.0 * p->heads.token_tiles * p->heads.spans, both = 2 * bytes / p->arch->hbm_bandwidth;
+    const double queued = p->arch->outstanding / transfers * both;
+    const double stall = queued < both ? fmax(0, both - queued + p->arch->hbm_latency - load_insns + ASK_INSNS) : 0;
+    if (queued < both)
+        board_wait(b, end - queued);
     board_ints(b, 8);
-    add_op(p, PL_PERF_OP_LOAD, times * take(p), times * (load_insns + 5));
+    add_op(p, PL_PERF_OP_LOAD, times * take(p), times * (load_insns + 5 + stall));
     /* Sequences of a batch but the first find the bus free. */
     const double wait_one = fmax(0, data - b->now), fresh = ceil(bytes / p->arch->hbm_bandwidth) + p->arch->hbm_latency - load_insns;
     const double wait = p->times > 1 && wait_one > fresh ? fresh + (wait_one - fresh) / p->times : wait_one;
@@ -326,14 +334,18 @@ static void kv_group(struct pass *p, double kv_heads, double times, const struct
     const double products = times * (b->array - array) * (p->rows.spread ? 1 : f.heads);
     p->out->fixed_array += p->times * products;
     p->out->tile_array += products;
-    double sum = load_insns + 5;
+    double sum = load_insns + 5 + stall;
     for (unsigned op = 0; op < PL_PERF_OPS; op++)
         sum += f.cyc[op];
-    const double late = fmax(0, 2 * bytes / p->arch->hbm_bandwidth - sum);
+    const double late = fmax(0, both - sum);
     for (unsigned op = 0; op < PL_PERF_OPS; op++)
         add_op(p, (enum pl_perf_op)op, 0, times * (f.cyc[op] + (op == PL_PERF_OP_QK ? late : 0)));
     if (o) {
+        if (queued < both) /* those of the tile at hand are still in the queue */
+            p->transfer_cyc = both / transfers;
         pass_ask(p, o);
+        if (queued < both)
+            add_op(p, PL_PERF_OP_LOAD, take(p), 0);
         p->began = b->now;
     }
     if (!f.mask) { /* of one token, the last tile alone has tokens that it must not see */

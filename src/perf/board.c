@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { COLUMN_TAIL = 2 /* write-out, next columns */, LOOP_TAIL = 2 /* next results, loop */, STEADY = 2 };
+enum { STEADY = 2 };
 
 void board_init(struct board *b, const struct pl_arch *arch)
 {
@@ -38,16 +38,26 @@ void board_repeat(struct board *b, double count, board_body *body, const void *c
     b->now += by;
 }
 
+double column_gap(const struct board *b, const struct column *c, unsigned k)
+{
+    double insns = 0;
+    for (unsigned i = 0; i <= k; i++)
+        insns += c->gap[i].insns;
+    return board_later(b->issue[PL_OPC_MM], insns);
+}
+
 void board_columns(struct board *b, double columns, const struct column *c, unsigned in)
 {
     if (columns <= 0)
         return;
-    const double blen = b->issue[PL_OPC_MM], within = (c->tiles - 1) * board_later(blen, c->step);
-    const double plain = within + board_later(blen, c->turn), tail = within + board_later(blen, c->turn + LOOP_TAIL);
-    const double pace = c->pairs ? (plain + tail) / 2 : tail;
-    const double first = board_later(board_later(b->now, b->matrix_free), b->ready[in]), last = first + (columns - 1) * pace + within;
+    const double blen = b->issue[PL_OPC_MM];
+    double last = board_later(board_later(b->now, b->matrix_free), b->ready[in]) + columns * (c->tiles - 1) * board_later(blen, c->step);
+    for (unsigned k = 0; k < GAPS && c->gap[k].every > 0; k++) {
+        const double next = k + 1 < GAPS && c->gap[k + 1].every > 0 ? columns / c->gap[k + 1].every : 1;
+        last += board_later(0, columns / c->gap[k].every - next) * column_gap(b, c, k);
+    }
     b->array += columns * c->tiles * blen;
-    b->now = last + 1 + COLUMN_TAIL + LOOP_TAIL;
+    b->now = last + 2 + c->gap[1].insns; /* behind the write-out */
     b->matrix_free = last + blen;
     b->ready[P_MM] = last + b->result[PL_OPC_MM] + b->result[PL_OPC_MM_WO];
 }

@@ -54,12 +54,18 @@ static inline void board_wait(struct board *b, double until)
 }
 /* The body `count` times: as it is the first two times, then at the pace of the second. */
 void board_repeat(struct board *b, double count, board_body *body, const void *ctx);
-/* A column of BLEN results: `tiles` products, `step` instructions from one to the next, `turn` from the last to the first of
- * the next column; two more at the end of a column, or, in pairs, of every other. Nothing waits between front end and array. */
+/* Columns of BLEN results, one after another: `tiles` products each, `step` instructions from one to the next. Behind every
+ * gap[k].every columns, rising, gap[k].insns more stand in the code before the next product than where gap[k - 1] alone has
+ * passed; gap[0].every is 1. Nothing waits between front end and array. */
+enum { GAPS = 5 };
 struct column {
-    double tiles, step, turn;
-    bool pairs;
+    double tiles, step;
+    struct {
+        double every, insns;
+    } gap[GAPS];
 };
+/* Cycles from a product to the next where gaps up to k pass. */
+double column_gap(const struct board *b, const struct column *c, unsigned k);
 /* `columns` of them, reading place `in`. */
 void board_columns(struct board *b, double columns, const struct column *c, unsigned in);
 /* A transfer asked for at `ask`: the end of its data. */

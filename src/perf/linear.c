@@ -4,14 +4,24 @@
 
 #include "pass.h"
 
-enum { MOST_UNROLLED = 8, SET_INSNS = 7 /* moving on to a set */, LOAD_INSNS = 6 /* asking for one, but for its transfers */ };
+enum { END_INSNS = 3 /* of a set: places and results move on, loop */, LOAD_INSNS = 6 /* asking for one, but for its transfers */ };
 
-static struct column column_of(const struct pass *p, double tiles, double slices)
+/* Columns of a set of `tiles` products each, `wide` of them in a row block, and `blocks` of those. */
+static struct column column_of(const struct pass *p, double tiles, double slices, double wide, double blocks)
 {
-    const double b = add_cost(p->tile);
-    if (tiles <= MOST_UNROLLED)
-        return (struct column){tiles, 2 + b, 3, tiles <= 1};
-    return (struct column){tiles, 2 + b + 1 / slices, 8 + b, false}; /* with the two pointers and the loop over tiles */
+    const double turn = pl_map_columns((uint32_t)tiles, (uint32_t)wide), tile_columns = (double)p->arch->blen * p->arch->mlen;
+    const bool looped = tiles > PL_MAP_UNROLLED, pointers = tiles <= PL_MAP_POINTERS, loop = wide > turn;
+    const double row = p->pitch * p->rows.alloc, cross = slices > 1 ? add_cost(row - (slices - 1) * p->arch->mlen) / slices : 0;
+    struct column c = {tiles, 1, {{1, 2}, {turn, 1 + loop}, {wide, 1 + loop}, {wide * blocks, 0}}};
+    if (tiles > 1) {
+        c.gap[0].insns += !pointers + (looped ? 1 : (add_cost(tile_columns) + add_cost((turn - 1) * tile_columns)) / 2);
+        c.gap[1].insns += add_cost(turn * tile_columns);
+        c.step += pointers ? 0 : cross;
+        c.step += looped ? (tiles / PL_MAP_UNROLLED + 1) / tiles : 0;
+    }
+    if (blocks > 1)
+        c.gap[2].insns += (pointers ? tiles : 1) + 2;
+    return c;
 }
 
 static void choice(struct board *b, const void *ctx)
@@ -112,23 +122,24 @@ static void columns_of(struct pass *p, const struct linear *l, const struct weig
 {
     struct board *b = &p->b;
     const double mlen = p->arch->mlen, blen = p->arch->blen, blocks = ceil(l->rows / blen), k_tiles = ceil(l->k / p->pitch) * w->slices;
-    const double whole = w->chunks * w->slices * mlen / blen, columns = (w->simple ? whole : ceil(l->n / blen)) * blocks;
-    const double sets = w->chunks * w->slices, rest = fmax(0, blen - 5); /* the front end moves on under the last product alone */
+    const double sets = w->chunks * w->slices, per_set = (w->simple ? sets * mlen / blen : ceil(l->n / blen)) / sets;
     for (double g = 0; g < w->groups; g++) {
         const double tiles = g + 1 < w->groups ? w->tiles : k_tiles - g * w->tiles;
         const double load = LOAD_INSNS + 3.0 * pl_map_transfers((uint32_t)tiles), far = w->simple ? sets : sets - w->ahead;
-        const struct column c = column_of(p, tiles, w->slices);
-        board_columns(b, columns, &c, P_NONE);
+        struct column c = column_of(p, tiles, w->slices, per_set, blocks);
+        c.gap[3].insns = END_INSNS + 2 + (w->simple ? 3 : 0) + (blocks > 1 ? 2 : 0);
+        board_columns(b, sets * per_set * blocks, &c, P_NONE);
         if (l->head) { /* each chunk drains the array, so that nothing passes under it */
             const double busy = b->matrix_free;
             logits(p);
             const double behind = b->now - b->ready[P_MM];
-            board_slots(b, (w->chunks - 1) * (b->now - busy + SET_INSNS) + far * load);
+            board_slots(b, (w->chunks - 1) * (b->now - busy + END_INSNS) + far * load);
             b->ready[P_MM] = b->now - behind;
             continue;
         }
-        const double begin = SET_INSNS + (w->simple ? 3 : 0);
-        board_slots(b, far * fmax(0, begin + load - rest) + (sets - far) * fmax(0, begin - rest) + sets * (blocks - 1) * fmax(0, 4 - rest));
+        const double begin = column_gap(b, &c, 3);
+        c.gap[3].insns += load;
+        board_slots(b, far * (column_gap(b, &c, 3) - begin));
         if (g > 0)
             board_slots(b, w->chunks * (l->rows * p->pitch / p->arch->vlen * 4 + b->result[PL_OPC_MM] + b->result[PL_OPC_MM_WO]));
     }

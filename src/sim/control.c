@@ -249,6 +249,17 @@ enum pl_status sim_S_ST_INT(struct pl_sim *sim, const struct pl_insn *in, struct
     return PL_OK;
 }
 
+/* ---- addresses of products ---- */
+enum pl_status sim_step_on(struct pl_sim *sim, const struct pl_insn *in, uint8_t vec, uint8_t mat)
+{
+    const uint32_t mlen = sim->arch->mlen, step[] = {0, mlen * mlen, sim->arch->blen * mlen};
+    if (in->fn >= PL_COUNT(step))
+        return sim_fault(sim, "the step of the matrix address must be 0, 1 or 2");
+    sim->gp[vec] += in->rd ? mlen << (in->rd - 1) : 0;
+    sim->gp[mat] += step[in->fn];
+    return PL_OK;
+}
+
 /* ---- FP32 scalar unit ---- */
 static enum pl_status check_fp(struct pl_sim *sim, unsigned a, unsigned b, unsigned c)
 {

@@ -287,7 +287,8 @@ enum pl_status sim_M_MM(struct pl_sim *sim, const struct pl_insn *in, struct tou
     uint64_t offset;
     PL_TRY(sim_tile_at(sim, sim->gp[in->rs1], &p.tile, &t->tile_read, &offset));
     PL_TRY(check_offset(sim, offset, &p.col));
-    return run_product(sim, &sim->acc_m, &p, t);
+    PL_TRY(run_product(sim, &sim->acc_m, &p, t));
+    return sim_step_on(sim, in, in->rs2, in->rs1);
 }
 
 enum pl_status sim_M_TMM(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
@@ -309,25 +310,27 @@ enum pl_status sim_M_TMM(struct pl_sim *sim, const struct pl_insn *in, struct to
     }
     p.vec = vec;
     PL_TRY(check_offset(sim, offset, &p.col));
-    return run_product(sim, &sim->acc_m, &p, t);
+    PL_TRY(run_product(sim, &sim->acc_m, &p, t));
+    return sim_step_on(sim, in, in->rs1, in->rs2);
+}
+
+static enum pl_status vector_product(struct pl_sim *sim, const struct pl_insn *in, bool transposed, struct touch *t)
+{
+    struct product p = {.vec = sim->gp[in->rs2], .rows = 1, .width = sim->arch->mlen, .transposed = transposed};
+    uint64_t offset;
+    PL_TRY(sim_tile_at(sim, sim->gp[in->rs1], &p.tile, &t->tile_read, &offset));
+    PL_TRY(check_offset(sim, offset, &p.col));
+    return run_product(sim, &sim->acc_v, &p, t);
 }
 
 enum pl_status sim_M_MV(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
 {
-    struct product p = {.vec = sim->gp[in->rs2], .rows = 1, .width = sim->arch->mlen};
-    uint64_t offset;
-    PL_TRY(sim_tile_at(sim, sim->gp[in->rs1], &p.tile, &t->tile_read, &offset));
-    PL_TRY(check_offset(sim, offset, &p.col));
-    return run_product(sim, &sim->acc_v, &p, t);
+    return vector_product(sim, in, false, t);
 }
 
 enum pl_status sim_M_TMV(struct pl_sim *sim, const struct pl_insn *in, struct touch *t)
 {
-    struct product p = {.vec = sim->gp[in->rs2], .rows = 1, .width = sim->arch->mlen, .transposed = true};
-    uint64_t offset;
-    PL_TRY(sim_tile_at(sim, sim->gp[in->rs1], &p.tile, &t->tile_read, &offset));
-    PL_TRY(check_offset(sim, offset, &p.col));
-    return run_product(sim, &sim->acc_v, &p, t);
+    return vector_product(sim, in, true, t);
 }
 
 /* ---- write-out ---- */

@@ -267,6 +267,9 @@ void sim_row_written(struct pl_sim *sim, uint32_t row);
 /* Operand rows of the matrix unit: n rows of MLEN elements, PITCH * step apart. */
 enum pl_status sim_operand_rows(struct pl_sim *sim, uint64_t addr, uint32_t n, uint64_t step, struct rows *out);
 
+/* After M_MM or M_TMM with its addresses in gp[vec] and gp[mat]: they move on for the next product. */
+enum pl_status sim_step_on(struct pl_sim *sim, const struct pl_insn *in, uint8_t vec, uint8_t mat);
+
 /* matrix side */
 enum pl_status sim_tile_at(struct pl_sim *sim, uint64_t addr, struct tile **out, int64_t *index, uint64_t *offset);
 void sim_matrix_fini(struct pl_sim *sim);

@@ -214,10 +214,11 @@ static void wait_transfers(struct pl_sim *sim, const struct touch *x, struct iss
 }
 
 /* ---- what it occupies ---- */
-static void mark_registers(struct timing *t, const struct decoded *dec, stamp s)
+static void mark_registers(struct timing *t, const struct decoded *dec, stamp s, stamp stepped)
 {
+    const stamp gp = dec->unit == PL_SIM_MATRIX ? stepped : s; /* addresses of a product are not results of the array */
     for (unsigned m = dec->gp_dst; m; m &= m - 1)
-        t->gp[__builtin_ctz(m)] = s;
+        t->gp[__builtin_ctz(m)] = gp;
     for (unsigned m = dec->fp_dst; m; m &= m - 1)
         t->fp[__builtin_ctz(m)] = s;
     for (unsigned m = dec->shared_dst; m; m &= m - 1)
@@ -333,7 +334,7 @@ void sim_timing_step(struct pl_sim *sim, const struct decoded *dec, const struct
     stamp read_done;
     const stamp end = run_unit(sim, dec, x, lat, w.at, &r->start_cyc, &read_done);
     mark_memories(t, x, read_done, end);
-    mark_registers(t, dec, end);
+    mark_registers(t, dec, end, stamp_of(w.at + sim->arch->lat_int, PL_SIM_SCALAR));
     pass_time(sim, w.at + 1, PL_SIM_ISSUE_CAUSE, dec->op_range);
     if (!is_dma(dec->unit))
         t->last_done = stamp_cyc(end) > t->last_done ? stamp_cyc(end) : t->last_done;

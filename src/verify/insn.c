@@ -125,15 +125,26 @@ static void batched_wo(struct ver *v, const struct pl_insn *in)
     run_batched(v, p.mat, p.vec, val_plus(v->r.gp[in->rd], in->imm), p.transposed, vector);
 }
 
+static void step_on(struct ver *v, const struct pl_insn *in, uint8_t vec, uint8_t mat)
+{
+    const int64_t mlen = v->arch->mlen, step[] = {0, mlen * mlen, v->arch->blen * mlen};
+    if (in->rd)
+        define(v, vec, val_add(v->r.gp[vec], VAL(mlen << (in->rd - 1))));
+    if (in->fn && in->fn < PL_COUNT(step))
+        define(v, mat, val_add(v->r.gp[mat], VAL(step[in->fn])));
+}
+
 static void matrix(struct ver *v, const struct pl_insn *in)
 {
     const struct val *gp = v->r.gp;
     switch (in->op) {
     case PL_M_MM:
         product(v, gp[in->rs1], gp[in->rs2], false, false, 0);
+        step_on(v, in, in->rs2, in->rs1);
         break;
     case PL_M_TMM:
         product(v, gp[in->rs2], gp[in->rs1], true, false, in->rs3);
+        step_on(v, in, in->rs1, in->rs2);
         break;
     case PL_M_MV:
     case PL_M_TMV:

@@ -442,6 +442,7 @@ TEST(test_verify_and_dumps)
         contains(r.out, dump[i].words);
     }
     FAILS(2, "--dump-after link: there is no such pass", "compile --no-weights --dry-run --dump-after link");
+    FAILS(2, "--without speed: there is no such extension", "compile --no-weights --dry-run --without speed");
 }
 
 TEST(test_unwritable)

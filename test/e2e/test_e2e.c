@@ -2,6 +2,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "e2e_rig.h"
 
+#include "plena/isa.h"
+
 /* BLEN 4, 8, 16; MLEN 16, 64, 128; VLEN equal to MLEN, a quarter, four times; every family of formats on every side. */
 static const struct combo combos[] = {
     {"small", NULL, "mxint8:16", "mxint8:16", "mxint8:16", 64, 32, 0, NULL, false},
@@ -219,6 +221,37 @@ TEST(test_saved_image)
     close_setup(&s);
 }
 
+/* Without an extension: none of it in the code, and the same bits. */
+TEST(test_without_extensions)
+{
+    (void)state;
+    struct setup s;
+    const struct combo c = {"small", NULL, "mxint8:16", "mxint8:16", "mxint8:16", 8, 4, 0, NULL, false};
+    open_setup(&s, source_path("examples/agent-0.8m"), &c);
+    const struct pl_comp_options opt = {.context = 12, .all_logits = true, .without = 1u << PL_EXT_STEP};
+    struct pl_image img;
+    struct pl_host *h;
+    const struct pl_sim_options so = {.functional = true};
+    OK(pl_comp_model(&s.a, s.ck, &s.arch, &opt, &img, &d));
+    OK(pl_verify_image(&s.arch, &img, &d));
+    assert_true(img.n_code > s.img.n_code);
+    for (size_t pc = 0; pc < img.n_code; pc++) {
+        struct pl_insn in;
+        OK(pl_isa_decode(img.code[pc], &in, &d));
+        assert_true((in.op != PL_M_MM && in.op != PL_M_TMM) || (in.rd == 0 && in.fn == 0));
+    }
+    OK(pl_host_new(&s.arch, &img, &so, &h, &d));
+    const uint32_t ids[] = {85, 115, 101, 114, 58, 32};
+    float a[5 * 128], b[5 * 128];
+    for (unsigned i = 0; i < 2; i++) { /* a prompt, then one more token */
+        OK(pl_host_forward(s.host, ids + 5 * i, i ? 1 : 5, true, a, NULL, &d));
+        OK(pl_host_forward(h, ids + 5 * i, i ? 1 : 5, true, b, NULL, &d));
+        assert_memory_equal(a, b, sizeof a / (i ? 5 : 1));
+    }
+    pl_host_free(h);
+    close_setup(&s);
+}
+
 TEST(test_host_refuses)
 {
     (void)state;
@@ -236,7 +269,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_example),       cmocka_unit_test(test_stories260k), cmocka_unit_test(test_bytelm),
         cmocka_unit_test(test_batches_decode_as_alone), cmocka_unit_test(test_batches_of_families), cmocka_unit_test(test_shapes_of_heads), cmocka_unit_test(test_little_vector_sram),
-        cmocka_unit_test(test_chunks_change_nothing), cmocka_unit_test(test_saved_image), cmocka_unit_test(test_host_refuses),
+        cmocka_unit_test(test_chunks_change_nothing), cmocka_unit_test(test_saved_image), cmocka_unit_test(test_host_refuses), cmocka_unit_test(test_without_extensions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

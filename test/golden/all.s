@@ -2,6 +2,8 @@
         M_MM 0, gp1, gp2
         M_TMM 0, gp1, gp2
         M_TMM 0, gp1, gp2, 3
+        M_TMM 7, gp1, gp2, 0, 2
+        M_MM 1, gp1, gp2, 1
         M_MM_WO gp1, gp2, 262143
         M_BMM gp3, gp1, gp2
         M_BMM 0, gp1, gp2

@@ -84,6 +84,7 @@ static const struct fault {
     {TILE0 "li gp1, 8\n M_MM 0, gp0, gp1", "Vector SRAM address 8 is not a multiple of MLEN = 16", 0},
     {TILE0 "li gp1, 1048544\n M_MM 0, gp0, gp1", "operand rows from 1048544 reach outside the 1048576 elements", 0},
     {TILE0 "li gp1, 1048576\n M_MV 0, gp0, gp1", "operand rows from 1048576 reach outside", 0},
+    {TILE0 "M_TMM 0, gp0, gp0, 0, 3", "the step of the matrix address must be 0, 1 or 2", 0},
     {TILE0 "M_TMM 0, gp0, gp0, 3", "a window of 32 lanes exceeds MLEN = 16", 0},
     {TILE0 "li gp1, 4\n M_TMM 0, gp1, gp0, 1", "lanes 4 and 0 are not multiples of the window's 8", 0},
     {TILE0 "li gp1, 4\n M_TMM 0, gp0, gp1, 1", "lanes 0 and 4 are not multiples of the window's 8", 0},

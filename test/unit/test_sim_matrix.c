@@ -97,6 +97,44 @@ static void say_product(struct rig *r, const struct product_case *c, const struc
     }
 }
 
+/* Addresses that step on in the instruction, beside additions: same results, same registers. */
+TEST(products_step_their_addresses)
+{
+    (void)state;
+    for (unsigned transposed = 0; transposed < 2; transposed++)
+        for (unsigned mstep = 0; mstep <= 2; mstep++) {
+            struct rig r[2];
+            float got[2][MAX_M];
+            for (unsigned k = 0; k < 2; k++) {
+                rig_open(&r[k], "small", "mxint8:16");
+                const uint32_t tile = r[k].mlen * r[k].mlen, add[] = {0, tile, r[k].blen * r[k].mlen};
+                say(&r[k], "li gp1, %u\nli gp4, %u\nH_LOAD_M gp1, gp0, gp0, gp0\nH_LOAD_M gp4, gp0, gp0, gp0", tile, 2 * tile);
+                say(&r[k], "li gp2, 0\nli gp5, %u", 4 * r[k].blen * r[k].pitch);
+                for (unsigned i = 0; i < 2; i++) {
+                    const char *op = transposed ? "M_TMM" : "M_MM", *regs = transposed ? "gp2, gp1" : "gp1, gp2";
+                    say(&r[k], "%s %u, %s%s, %u", op, k ? 0 : 4, regs, transposed ? ", 0" : "", k ? 0 : mstep);
+                    if (k)
+                        say(&r[k], "S_ADDI_INT gp2, gp2, %u\nS_ADDI_INT gp1, gp1, %u", r[k].mlen << 3, add[mstep]);
+                }
+                say(&r[k], "M_MM_WO gp5, gp0, 0");
+                start(&r[k]);
+                for (uint32_t i = 0; i < 16; i++) {
+                    float x[MAX_M];
+                    for (uint32_t l = 0; l < r[k].mlen; l++)
+                        x[l] = (float)(i * l % 17) - 8.0f;
+                    poke(&r[k], i * r[k].pitch, x, r[k].mlen);
+                }
+                go(&r[k]);
+                OK(pl_sim_read_vsram(r[k].sim, 4 * r[k].blen * r[k].pitch, r[k].mlen, got[k], &d));
+            }
+            assert_memory_equal(got[0], got[1], r[0].mlen * sizeof(float));
+            assert_int_equal(pl_sim_gp(r[0].sim, 1), pl_sim_gp(r[1].sim, 1));
+            assert_int_equal(pl_sim_gp(r[0].sim, 2), pl_sim_gp(r[1].sim, 2));
+            rig_close(&r[0]);
+            rig_close(&r[1]);
+        }
+}
+
 static void check_product(const char *machine, const char *act, const struct product_case *c)
 {
     struct rig r;
@@ -315,6 +353,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_products), cmocka_unit_test(test_windows_of_head_width), cmocka_unit_test(test_accumulators),
         cmocka_unit_test(test_one_row_then_more_rows), cmocka_unit_test(test_batched),
+        cmocka_unit_test(products_step_their_addresses),
         cmocka_unit_test(test_every_instruction_was_looked_at),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
