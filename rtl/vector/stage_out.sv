@@ -46,7 +46,7 @@ module stage_out #(
         logic [Scales-1:0] bad;
         for (genvar b = 0; b < Scales; b++) begin : gen_block
             mx_quantise #(.N(Block), .Exp(Exp), .Man(Man), .Kind(Kind), .Qexp(Qexp), .Qman(Qman), .MaxCode(MaxCode), .Emax(Emax)) u_q (
-                .clk_i(clk_i), .x_i(row[b*Block*W +: Block*W]), .add_i('0), .code_o(code_o[b*Block*Qw +: Block*Qw]),
+                .clk_i(clk_i), .x_i(row[b*Block*W +: Block*W]), .add_i('0), .join_i(4'd0), .code_o(code_o[b*Block*Qw +: Block*Qw]),
                 .scale_o(scale_o[b*8 +: 8]), .nan_o(bad[b]));
         end
         assign nan_o = bad != '0;
