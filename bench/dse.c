@@ -15,9 +15,10 @@ struct spread {
     double mean, sd, seconds; /* seconds: wall, of a run */
 };
 
-static enum pl_status run_seeds(const struct dse_problem *p, enum pl_dse_sampler_kind kind, uint64_t seeds, struct spread *out,
-                                struct pl_diag *d)
+static enum pl_status run_seeds(const struct dse_problem *p, enum pl_dse_sampler_kind kind, const struct bench_options *o,
+                                struct spread *out, struct pl_diag *d)
 {
+    const uint64_t seeds = o->seeds;
     double *volume = calloc(seeds, sizeof *volume);
     enum pl_status st = PL_OK;
     const uint64_t start = pl_clock_ns();
@@ -26,7 +27,7 @@ static enum pl_status run_seeds(const struct dse_problem *p, enum pl_dse_sampler
 #pragma omp parallel for schedule(dynamic, 1)
     for (uint64_t s = 0; s < seeds; s++) {
         struct pl_diag own;
-        const enum pl_status one = dse_problem_run(p, kind, s, EVALUATIONS, 1, &volume[s], NULL, &own);
+        const enum pl_status one = dse_problem_run(p, kind, o->first_seed + s, EVALUATIONS, 1, &volume[s], NULL, &own);
 #pragma omp critical
         if (one != PL_OK && st == PL_OK) {
             st = one;
@@ -101,12 +102,13 @@ enum pl_status bench_dse(const struct bench_options *o, struct pl_diag *d)
 {
     openblas_set_num_threads(1);
     bench_figure(o, "dse_seeds", (double)o->seeds, "runs");
+    bench_figure(o, "dse_first_seed", (double)o->first_seed, "seed");
     for (size_t i = 0; i < dse_problem_count; i++) {
         const struct dse_problem *p = &dse_problems[i];
         struct spread s, bo = {0};
         for (size_t k = 0; k < PL_COUNT(measured); k++) {
             const char *name = pl_dse_sampler_name(measured[k]);
-            PL_TRY(run_seeds(p, measured[k], o->seeds, &s, d));
+            PL_TRY(run_seeds(p, measured[k], o, &s, d));
             figure(o, p->name, name, "mean", s.mean);
             figure(o, p->name, name, "sd", s.sd);
             if (measured[k] == PL_DSE_BO) {

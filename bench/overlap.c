@@ -14,7 +14,7 @@ enum pl_status overlap_sequential(const struct pl_arch *arch, uint64_t bytes, do
     struct pl_hbm_params p;
     struct pl_hbm *h;
     struct pl_hbm_done done;
-    if (!strcmp(arch->hbm_model, "simple")) {
+    if (!strcmp(arch->hbm_model, "simple") || !strcmp(arch->hbm_model, "ideal")) {
         *cycles = (double)bytes / arch->hbm_bandwidth;
         return PL_OK;
     }

@@ -47,15 +47,23 @@ enum pl_scale_rule {
     PL_SCALE_CEIL,   /* smallest exponent at which no element saturates */
     PL_SCALE_SEARCH, /* of floor-1, floor, floor+1 the one of least squared error; ties to the smaller exponent */
 };
+enum pl_range {       /* MXINT elements */
+    PL_RANGE_SYMMETRIC,
+    PL_RANGE_FULL,     /* -2^(bits-1) too */
+    PL_RANGE_UNSIGNED, /* 0 .. 2^bits-1, value = q * 2^(scale-127-(bits-1)); what is below zero becomes zero */
+};
 struct pl_format {
     uint8_t kind;             /* enum pl_format_kind */
     uint8_t rule;             /* enum pl_scale_rule; MX kinds */
     uint8_t int_bits;         /* MXINT: 2..8 */
     struct pl_minifloat elem; /* FLOAT, MXFP */
     uint16_t block;           /* MX kinds: power of two 4..64; 1 for FLOAT; 0 for NONE */
+    uint8_t range;            /* enum pl_range */
+    bool e6m2;                /* scale bytes are E6M2, (1 + m / 4) * 2^(e - 31), 255 NaN; else E8M0, 2^(byte - 127) */
 };
 /* "none" "bf16" "fp16" "e5m6" (plain) "mxint4" "mxint4:16" "mxfp4_e2m1" "mxfp8_e4m3:32" "mxfp7_e3m3"
- * "mxint4:16:ceil" ...; block 16 when not said. The digits after mxfp must equal 1+E+M. Errors: PL_EPARSE with what is
+ * "mxint4:16:ceil" ...; block 16 when not said. The digits after mxfp must equal 1+E+M. Behind the block also e6m2, and of
+ * MXINT full or unsigned: "mxint4:16:full:e6m2". With e6m2 or full the rule is search. Errors: PL_EPARSE with what is
  * allowed and the nearest spelling. */
 enum pl_status pl_format_parse(const char *text, struct pl_format *out, struct pl_diag *d);
 /* Canonical spelling, which parses to the same format. */
@@ -65,7 +73,10 @@ bool pl_format_equal(const struct pl_format *a, const struct pl_format *b);
 struct pl_format pl_format_resolve(struct pl_format f, struct pl_minifloat vec);
 unsigned pl_format_bits(const struct pl_format *f); /* of one element */
 bool pl_format_has_scale(const struct pl_format *f);
-/* Bytes of a row of n elements / of its scales (one E8M0 byte per started block); rows start on whole bytes. */
+/* Does the machine have it? Not E6M2 scales, full and unsigned ranges: those are for nn only. */
+bool pl_format_on_machine(const struct pl_format *f);
+double pl_scale_value(const struct pl_format *f, uint8_t scale); /* exact; of 255 a number too */
+/* Bytes of a row of n elements / of its scales (one byte per started block); rows start on whole bytes. */
 size_t pl_format_row_bytes(const struct pl_format *f, size_t n);
 size_t pl_format_row_scales(const struct pl_format *f, size_t n);
 
@@ -74,9 +85,11 @@ size_t pl_format_row_scales(const struct pl_format *f, size_t n);
  *   x        in   float[n]
  *   exp_add  in   int16_t[n] or NULL: x[i] stands for x[i] * 2^exp_add[i] (exact; V-cache fold, DESIGN 5.5)
  *   code     out  uint32_t[n]
- *   scale    out  uint8_t[ceil(n / block)], E8M0 (bias 127); untouched for FLOAT
+ *   scale    out  uint8_t[ceil(n / block)], E8M0 (bias 127) or E6M2; untouched for FLOAT
  * MX kinds: rule of shared/reference/mx-vectors.json ("mx-ref-v1"): a block with NaN or Inf gets scale 255, codes 0;
  * all-zero block: scale 0, signed zero codes for MXFP, 0 for MXINT. Nothing is flushed.
+ * E6M2: of the scales from two below to four above the smallest that no positive element saturates at, the one of least
+ * squared error. What a search has once quantised it gives again: such values have a scale of no error.
  * FLOAT: pl_vec_round then code, exp_add must be NULL.
  * Returns true when some block had a NaN or Inf (the sticky error of the hardware). */
 bool pl_quantise(const struct pl_format *f, const float *x, const int16_t *exp_add, size_t n,
@@ -93,7 +106,8 @@ void pl_unpack(unsigned bits, const uint8_t *bytes, size_t first, size_t n, uint
 
 /* ---- matrix unit (DESIGN 5.1-5.5) ---- */
 /* At the array edge every element is an integer v and an exponent: value = v * 2^(e - 127 - frac).
- * MXINT: v = q, frac = bits-2, e = scale byte, one e per block. MXFP with decoded integers of at most 20 bits: v =
+ * MXINT: v = q, frac = bits-2 (unsigned: bits-1), e = scale byte, one e per block. E6M2: v four times as large, times the
+ * scale's 1 + m / 4, frac 2 more, width 3 more. MXFP with decoded integers of at most 20 bits: v =
  * element * 2^frac, one e per block. Wider MXFP elements and FLOAT: v = signed significand, own e per element.
  * Zero and NaN elements, and every element of a block with scale 255, are v = 0. */
 struct pl_edge {

@@ -43,7 +43,7 @@ void pl_cross_solve(struct pl_cross *c, const struct pl_hessian *h);
 void pl_cross_apply(const struct pl_cross *c, double part, float *w, size_t n);
 
 /* ---- rounding a matrix ---- */
-enum pl_ptq_search { /* what the exponent of a block minimises, over a few near floor(log2 amax) - emax */
+enum pl_ptq_search { /* what the scale of a block minimises, over a few near the floor rule's (E6M2: the least that saturates nothing) */
     PL_SEARCH_NONE,   /* nothing: the floor rule */
     PL_SEARCH_WEIGHT, /* |d|^2: the paper's Err_w */
     PL_SEARCH_OUTPUT, /* d H_bb d^T: the paper's Err_y, from the Gram block instead of all tokens */

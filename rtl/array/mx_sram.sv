@@ -1,19 +1,19 @@
-// mx_sram - Matrix SRAM: tiles of S N x S N elements, read N rows or N columns at a time at the same rate.
+// mx_sram - Matrix SRAM: tiles of S x C blocks, read a block row or a block column at a time at the same rate.
 //
-// A word is a block of N x N elements; S banks of one port each. Block (r, c) of a tile is in bank r xor c at address tile S + r:
-// the blocks of a block row and those of a block column are each in different banks, so neither kind of access ever waits. The
-// same exclusive or puts the banks' words back in order. A slab is S blocks; block k of it holds the bits [k N N W, (k+1) N N W),
-// element (i, j) at (i N + j) W of them. A read wins over a write: wr_ready_o says whether the write is taken.
+// A word is a block: N x N elements, or, for scales, one byte for each of N rows, when C is the scales of a row. There are S
+// banks of one port each. Block (r, c) of a tile is in bank r xor c at address tile C + c: the blocks of a block row and those
+// of a block column are each in different banks, so neither kind of access ever waits. The same exclusive or puts the banks'
+// words back in order. A slab is S blocks, of a block row the first C; block k of it holds the bits [k Word, (k+1) Word),
+// element (i, j) of W bits at (i N + j) W of them. A read wins over a write: wr_ready_o says whether the write is taken.
 // SPDX-License-Identifier: Apache-2.0
 module mx_sram #(
     parameter int S = 4,
-    parameter int N = 4,
-    parameter int W = 4,
+    parameter int Word = 64, // bits of a block
     parameter int Tiles = 8,
+    parameter int C = S,     // at most S
     parameter int Sw = (S > 1) ? $clog2(S) : 1,
     parameter int Tw = (Tiles > 1) ? $clog2(Tiles) : 1,
-    parameter int Aw = (Tiles * S > 1) ? $clog2(Tiles * S) : 1,
-    parameter int Word = N * N * W
+    parameter int Aw = (Tiles * C > 1) ? $clog2(Tiles * C) : 1
 ) (
     input  logic              clk_i,
     input  logic              rd_i,
@@ -34,21 +34,28 @@ module mx_sram #(
     assign wr_ready_o = !rd_i;
     always_ff @(posedge clk_i) if (rd_i) rd_block_q <= rd_block_i;
     for (genvar b = 0; b < S; b++) begin : gen_bank
-        logic [Word-1:0] mem [Tiles*S];
-        logic [Sw-1:0]   row;     // block row that this bank is asked for
+        logic [Word-1:0] mem [Tiles*C];
+        logic [Sw-1:0]   col;     // block column that this bank holds of the slab
         logic [Aw-1:0]   address;
-        logic [Sw-1:0]   wr_part; // block of the slab that goes to this bank
         logic [Word-1:0] wr_word;
-        assign row     = !rd_i ? wr_block_i : rd_cols_i ? (Sw'(b) ^ rd_block_i) : rd_block_i;
-        assign address = Aw'((Tw+Sw)'(tile) * (Tw+Sw)'(S) + (Tw+Sw)'(row));
-        assign wr_part = Sw'(b) ^ wr_block_i;
+        assign col     = !rd_i ? (Sw'(b) ^ wr_block_i) : rd_cols_i ? rd_block_i : (Sw'(b) ^ rd_block_i);
+        assign address = Aw'((Tw+Sw)'(tile) * (Tw+Sw)'(C) + (Tw+Sw)'(col));
         always_comb begin
             wr_word = '0;
-            for (int k = 0; k < S; k++) if (wr_part == Sw'(k)) wr_word = wr_slab_i[k*Word +: Word];
+            for (int k = 0; k < C; k++) if (col == Sw'(k)) wr_word = wr_slab_i[k*Word +: Word];
         end
-        always_ff @(posedge clk_i) begin
-            if (rd_i)      bank_q[b*Word +: Word] <= mem[address];
-            else if (wr_i) mem[address] <= wr_word;
+        if (C == S) begin : gen_full
+            always_ff @(posedge clk_i) begin
+                if (rd_i)      bank_q[b*Word +: Word] <= mem[address];
+                else if (wr_i) mem[address] <= wr_word;
+            end
+        end else begin : gen_part
+            always_ff @(posedge clk_i) begin
+                if (col < Sw'(C)) begin
+                    if (rd_i)      bank_q[b*Word +: Word] <= mem[address];
+                    else if (wr_i) mem[address] <= wr_word;
+                end
+            end
         end
     end
     for (genvar k = 0; k < S; k++) begin : gen_order

@@ -3,6 +3,7 @@
 // A tile of N beats: beat i brings row i of the left operand and column i of the right one, N elements along K each, and their
 // exponents, one for each k-run. Tiles may follow each other without a gap. Results leave while the next tile runs: element
 // (i, j) of a tile marked last, whose beat 0 is in cycle t, is valid in cycle t + N + 3 + i + j.
+// With Ctx = 3 there are three sets of accumulators; set 2 (M_MV) is one row.
 // SPDX-License-Identifier: Apache-2.0
 module mx_subarray #(
     parameter int N = 4,
@@ -14,7 +15,10 @@ module mx_subarray #(
     parameter int Ew = 11,
     parameter int Pw = Wl + Wt + $clog2(Run),
     parameter int Iw = (N > 1) ? $clog2(N) : 1,
-    parameter int R = N / Run // runs of a tile, and aligners of a row
+    parameter int R = N / Run, // runs of a tile, and aligners of a row
+    parameter int Ctx = 1,
+    parameter int Aw0 = Aw,
+    parameter int Aw1 = Aw
 ) (
     input  logic            clk_i,
     input  logic            rst_ni,
@@ -22,6 +26,8 @@ module mx_subarray #(
     input  logic [Iw-1:0]   beat_i,
     input  logic            first_i, // level for all beats of a result's first tile
     input  logic            last_i,
+    input  logic [1:0]      ctx_i,   // levels, too
+    input  logic            fmt_i,
     input  logic [N*Wl-1:0] left_i,
     input  logic [N*Wt-1:0] top_i,
     input  logic [R*Ew-1:0] left_e_i,
@@ -40,7 +46,7 @@ module mx_subarray #(
         .clk_i(clk_i), .valid_i(valid_i), .beat_i(beat_i), .slice_i(top_i), .lane_o(t_in));
 
     // What happens to element k of lane 0 in the cycle after its beat; element (i, j) sees it i + j cycles later.
-    logic [Depth-1:0] on_q, start_q, end_q, first_q, last_q;
+    logic [Depth-1:0] on_q, start_q, end_q, first_q, last_q, ctx0_q, ctx1_q, fmt_q;
     logic             run_start, run_end;
     assign run_start = valid_i && ((32'(beat_i) % Run) == 0);
     assign run_end   = valid_i && ((32'(beat_i) % Run) == Run - 1);
@@ -51,12 +57,18 @@ module mx_subarray #(
             end_q   <= '0;
             first_q <= '0;
             last_q  <= '0;
+            ctx0_q  <= '0;
+            ctx1_q  <= '0;
+            fmt_q   <= '0;
         end else begin
             on_q    <= {on_q[Depth-2:0], valid_i};
             start_q <= {start_q[Depth-2:0], run_start};
             end_q   <= {end_q[Depth-2:0], run_end};
             first_q <= {first_q[Depth-2:0], first_i && ((32'(beat_i) / Run) == 0)};
             last_q  <= {last_q[Depth-2:0], last_i && ((32'(beat_i) / Run) == R - 1)};
+            ctx0_q  <= {ctx0_q[Depth-2:0], ctx_i[0]};
+            ctx1_q  <= {ctx1_q[Depth-2:0], ctx_i[1]};
+            fmt_q   <= {fmt_q[Depth-2:0], fmt_i};
         end
     end
 
@@ -122,24 +134,35 @@ module mx_subarray #(
         logic [R*Ew-1:0] ae;
         for (genvar g = 0; g < R; g++) begin : gen_align
             localparam int At = 1 + i + g * Run;
-            logic first, last;
+            logic           first, last, fmt;
+            logic [1:0]     ctx;
+            logic [Run-1:0] sel;
             always_comb begin
                 first = 1'b0;
                 last  = 1'b0;
+                fmt   = 1'b0;
+                ctx   = 2'd0;
                 for (int c = 0; c < Run; c++) begin
                     if (end_q[At+c]) begin
                         first = first | first_q[At+c];
                         last  = last | last_q[At+c];
+                        fmt   = fmt | fmt_q[At+c];
+                        ctx   = ctx | {ctx1_q[At+c], ctx0_q[At+c]};
                     end
                 end
+            end
+            if (Ctx == 3 && i > 0) begin : gen_no_mv
+                assign sel = ctx[1] ? '0 : end_q[At +: Run];
+            end else begin : gen_all
+                assign sel = end_q[At +: Run];
             end
             if (g == 0) begin : gen_le_first
                 always_ff @(posedge clk_i) if (end_q[i]) le_q[0 +: Ew] <= wait_q[0 +: Ew];
             end else begin : gen_le_next
                 always_ff @(posedge clk_i) if (end_q[i+g*Run]) le_q[g*Ew +: Ew] <= le_q[(g-1)*Ew +: Ew];
             end
-            mx_align #(.C(Run), .Pw(Pw), .Aw(Aw), .G(G), .Ew(Ew)) u_align (
-                .clk_i(clk_i), .sel_i(end_q[At +: Run]), .first_i(first), .last_i(last),
+            mx_align #(.C(Run), .Pw(Pw), .Aw(Aw), .G(G), .Ew(Ew), .Ctx((Ctx == 3 && i > 0) ? 2 : Ctx), .Aw0(Aw0), .Aw1(Aw1)) u_align (
+                .clk_i(clk_i), .sel_i(sel), .ctx_i(ctx), .fmt_i(fmt), .first_i(first), .last_i(last),
                 .psum_i(ps[g*Run*Pw +: Run*Pw]), .left_e_i(le_q[g*Ew +: Ew]), .top_e_i(te[g*Ew +: Ew]),
                 .valid_o(av[g]), .m_o(am[g*Aw +: Aw]), .e_o(ae[g*Ew +: Ew]));
         end

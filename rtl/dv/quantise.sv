@@ -27,7 +27,7 @@ module quantise #(
     output logic [10:0]     edge_e_o
 );
     mx_quantise #(.N(N), .Exp(Exp), .Man(Man), .Kind(Kind), .Qexp(Qexp), .Qman(Qman), .MaxCode(MaxCode), .Emax(Emax)) u_q (
-        .clk_i(clk_i), .x_i(x_i), .add_i(add_i), .code_o(code_o), .scale_o(scale_o), .nan_o(nan_o));
+        .clk_i(clk_i), .x_i(x_i), .add_i(add_i), .join_i(4'd0), .code_o(code_o), .scale_o(scale_o), .nan_o(nan_o));
     mx_edge #(.Kind(Kind), .Exp(Qexp), .Man(Qman), .Special(Special), .Own(Own), .W(Ev)) u_e (
         .code_i(edge_code_i), .scale_i(edge_scale_i), .v_o(edge_v_o), .e_o(edge_e_o));
 endmodule

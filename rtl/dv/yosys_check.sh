@@ -4,7 +4,7 @@ rom=$1
 shift 2
 files=$(printf '%s\n' "$@" | sort -u | tr '\n' ' ')
 bad=0
-for top in mx_array mx_sram lanes quantise; do
+for top in mx_array mx_sram lanes quantise stage; do
     log=$(yosys -q -p "read_verilog -sv $rom $files; hierarchy -check -top $top; proc; check -assert; select -assert-none t:\$dlatch t:\$_DLATCH_*" 2>&1) ||
         { printf '%s: %s\n' "$top" "$log"; bad=1; }
 done

@@ -25,7 +25,8 @@ int cmd_bench(const struct verb *v, int argc, char **argv)
         {"model", OPT_TEXT, &model, "DIR", "checkpoint (default the embedded example)"},
         {"reps", OPT_U64, &b.reps, "N", "timed repetitions, the best counts (default 3)"},
         {"seed", OPT_U64, &b.seed, "N", "seed of random operands (default 1)"},
-        {"seeds", OPT_U64, &b.seeds, "N", "runs of each sampler, seeds 0..N-1 (dse; default 20)"},
+        {"seeds", OPT_U64, &b.seeds, "N", "runs of each sampler (dse; default 20)"},
+        {"first-seed", OPT_U64, &b.first_seed, "N", "seed of the first of them, the others follow (dse; default 0)"},
         JOB_MACHINE_OPTS(&j),
     };
     const char *pos[1] = {NULL};

@@ -374,11 +374,27 @@ static enum pl_status check_sizes(const struct comp *c, const struct pl_map_rows
     return PL_OK;
 }
 
+/* The quantiser and the array's edge have E8M0 scales and symmetric integers. */
+static enum pl_status check_formats(const struct pl_plan *p, struct pl_diag *d)
+{
+    const struct pl_format *f[] = {&p->weight, &p->act, &p->kv};
+    static const char *const what[] = {"weight", "activation", "KV"};
+    char name[48];
+    for (size_t i = 0; i < PL_COUNT(f); i++) {
+        pl_format_name(f[i], name);
+        if (!pl_format_on_machine(f[i]))
+            return pl_fail(d, PL_EUNSUPPORTED, "%s format %s: the machine has no E6M2 scales, full or unsigned ranges; they are for plena "
+                           "quantize and eval", what[i], name);
+    }
+    return PL_OK;
+}
+
 enum pl_status pl_comp_model(struct pl_arena *a, const struct pl_checkpoint *ck, const struct pl_arch *arch,
                              const struct pl_comp_options *opt, struct pl_image *out, struct pl_diag *d)
 {
     struct comp c = {.a = a, .ck = ck, .arch = arch, .cfg = &ck->config, .opt = *opt};
     PL_TRY(pl_map_plan(arch, c.cfg, opt->weight, opt->act, opt->kv, &c.plan, d));
+    PL_TRY(check_formats(&c.plan, d));
     c.heads = pl_map_heads(c.cfg, &c.plan);
     c.rope_slot = c.v_slot = c.plan.head_slot;
     if (c.cfg->mla.kv_rank) {

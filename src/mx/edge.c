@@ -10,14 +10,23 @@ static unsigned decoded_bits(struct pl_minifloat f)
     return f.man_bits + 1u + (top ? top - 1 : 0) + 1u;
 }
 
+/* The fraction of an E6M2 scale goes into the integers. */
+static struct pl_edge scaled(const struct pl_format *f, struct pl_edge e)
+{
+    e.width += f->e6m2 ? 3 : 0;
+    e.frac += f->e6m2 ? 2 : 0;
+    return e;
+}
+
 struct pl_edge pl_edge_of(const struct pl_format *f)
 {
+    const unsigned wider = f->range != PL_RANGE_SYMMETRIC; /* v is never -2^(width-1) */
     if (f->kind == PL_FORMAT_MXINT)
-        return (struct pl_edge){f->int_bits, f->int_bits - 2, f->block};
+        return scaled(f, (struct pl_edge){f->int_bits + wider, f->int_bits - (f->range == PL_RANGE_UNSIGNED ? 1 : 2), f->block});
     const unsigned bits = decoded_bits(f->elem);
     if (f->kind == PL_FORMAT_MXFP && bits <= MAX_EDGE_BITS)
-        return (struct pl_edge){bits, f->elem.man_bits + minifloat_bias(f->elem) - 1, f->block};
-    return (struct pl_edge){f->elem.man_bits + 2u, f->elem.man_bits, 1};
+        return scaled(f, (struct pl_edge){bits, f->elem.man_bits + minifloat_bias(f->elem) - 1, f->block});
+    return scaled(f, (struct pl_edge){f->elem.man_bits + 2u, f->elem.man_bits, 1});
 }
 
 /* Signed significand of a finite code, and its exponent field (at least 1). */
@@ -37,9 +46,21 @@ static void decode_int(const struct pl_format *f, const uint32_t *code, const ui
 {
     const int up = 32 - f->int_bits;
     for (size_t i = 0; i < n; i++)
-        v[i] = (int32_t)((uint32_t)code[i] << up) >> up;
+        v[i] = f->range == PL_RANGE_UNSIGNED ? (int32_t)code[i] : (int32_t)((uint32_t)code[i] << up) >> up;
     for (size_t b = 0; b * f->block < n; b++)
         e[b] = scale[b];
+}
+
+/* From scale bytes in e, as E8M0 has them, to E6M2. */
+static void fold_fraction(const struct pl_format *f, size_t group, const uint8_t *scale, size_t n, int32_t *v, int16_t *e)
+{
+    for (size_t i = 0; i < n; i++)
+        v[i] *= 4 + (scale[i / f->block] & 3);
+    for (size_t g = 0; g * group < n; g++) {
+        const uint8_t s = scale[g * group / f->block];
+        if (group > 1 || v[g])
+            e[g] = (int16_t)(e[g] - s + (s >> 2) + 127 - 31);
+    }
 }
 
 void pl_edge_decode(const struct pl_format *f, const uint32_t *code, const uint8_t *scale, size_t n, int32_t *v,
@@ -66,8 +87,11 @@ void pl_edge_decode(const struct pl_format *f, const uint32_t *code, const uint8
                 e[i] = 0;
         }
     }
-    if (pl_format_has_scale(f))
-        for (size_t i = 0; i < n; i++)
-            if (scale[i / f->block] == 255)
-                v[i] = 0;
+    if (!pl_format_has_scale(f))
+        return;
+    for (size_t i = 0; i < n; i++)
+        if (scale[i / f->block] == 255)
+            v[i] = 0;
+    if (f->e6m2)
+        fold_fraction(f, edge.group, scale, n, v, e);
 }

@@ -8,6 +8,7 @@
 enum { DEFAULT_BLOCK = 16 };
 
 static const char *const rule_name[] = {"floor", "ceil", "search"};
+static const char *const range_name[] = {"", "full", "unsigned"};
 
 static enum pl_status refuse(const char *text, struct pl_diag *d)
 {
@@ -19,7 +20,8 @@ static enum pl_status refuse(const char *text, struct pl_diag *d)
     const char *near = pl_nearest(head, common, PL_COUNT(common));
     return pl_fail(d, PL_EPARSE,
                    "\"%s\" is not a number format%s%s%s; allowed: none, bf16, fp16, eXmY, mxintB[:block[:rule]] (B 2..8), "
-                   "mxfpN_eXmY[:block[:rule]] with N = 1+X+Y, block 4 8 16 32 64, rule floor ceil search",
+                   "mxfpN_eXmY[:block[:rule]] with N = 1+X+Y, block 4 8 16 32 64, rule floor ceil search; behind the block "
+                   "also e6m2, and of mxintB full, unsigned",
                    text, near ? "; did you mean \"" : "", near ? near : "", near ? "\"" : "");
 }
 
@@ -68,6 +70,50 @@ static const char *parse_head(const char *s, struct pl_format *f)
     return NULL;
 }
 
+/* One word behind the block; false: not known, or not with what stands before. */
+static bool parse_word(const char *s, size_t n, struct pl_format *f, bool *ruled)
+{
+    for (unsigned i = 0; i < PL_COUNT(rule_name); i++)
+        if (n == strlen(rule_name[i]) && !memcmp(s, rule_name[i], n)) {
+            if (*ruled)
+                return false;
+            *ruled = true;
+            f->rule = (uint8_t)i;
+            return true;
+        }
+    for (unsigned i = 1; i < PL_COUNT(range_name); i++)
+        if (n == strlen(range_name[i]) && !memcmp(s, range_name[i], n)) {
+            const bool first = !f->range && f->kind == PL_FORMAT_MXINT;
+            f->range = (uint8_t)i;
+            return first;
+        }
+    if (n != 4 || memcmp(s, "e6m2", 4) != 0 || f->e6m2)
+        return false;
+    return f->e6m2 = true;
+}
+
+/* ":block[:word]..." */
+static bool parse_tail(const char *s, struct pl_format *f)
+{
+    char *end;
+    bool ruled = false;
+    const long block = strtol(s, &end, 10);
+    if (end == s || block < 4 || block > 64 || !pl_is_pow2((uint64_t)block))
+        return false;
+    f->block = (uint16_t)block;
+    for (s = end; *s == ':';) {
+        const size_t n = strcspn(s + 1, ":");
+        if (!parse_word(s + 1, n, f, &ruled))
+            return false;
+        s += 1 + n;
+    }
+    const bool fixed = f->e6m2 || f->range == PL_RANGE_FULL; /* their rule is the one that finds its own scales again */
+    if ((fixed && ruled && f->rule != PL_SCALE_SEARCH) || (f->range && f->rule == PL_SCALE_CEIL))
+        return false;
+    f->rule = fixed ? PL_SCALE_SEARCH : f->rule;
+    return !*s;
+}
+
 enum pl_status pl_format_parse(const char *text, struct pl_format *out, struct pl_diag *d)
 {
     struct pl_format f = {0};
@@ -76,24 +122,7 @@ enum pl_status pl_format_parse(const char *text, struct pl_format *out, struct p
         return refuse(text, d);
     const bool is_mx = f.kind == PL_FORMAT_MXINT || f.kind == PL_FORMAT_MXFP;
     f.block = is_mx ? DEFAULT_BLOCK : f.kind == PL_FORMAT_FLOAT;
-    if (*s == ':' && is_mx) {
-        char *end;
-        const long block = strtol(s + 1, &end, 10);
-        if (end == s + 1 || block < 4 || block > 64 || !pl_is_pow2((uint64_t)block))
-            return refuse(text, d);
-        f.block = (uint16_t)block;
-        s = end;
-        if (*s == ':') {
-            size_t r = 0;
-            while (r < PL_COUNT(rule_name) && strcmp(s + 1, rule_name[r]))
-                r++;
-            if (r == PL_COUNT(rule_name))
-                return refuse(text, d);
-            f.rule = (uint8_t)r;
-            s += strlen(s);
-        }
-    }
-    if (*s)
+    if (*s == ':' && is_mx ? !parse_tail(s + 1, &f) : *s != 0)
         return refuse(text, d);
     *out = f;
     return PL_OK;
@@ -121,7 +150,11 @@ void pl_format_name(const struct pl_format *f, char out[48])
     default:
         n = snprintf(out, 48, "mxfp%u_e%um%u:%u", pl_minifloat_bits(m), m.exp_bits, m.man_bits, f->block);
     }
-    if (f->rule)
+    if (f->range)
+        n += snprintf(out + n, 48 - (size_t)n, ":%s", range_name[f->range]);
+    if (f->e6m2)
+        n += snprintf(out + n, 48 - (size_t)n, ":e6m2");
+    if (f->rule && !f->e6m2 && f->range != PL_RANGE_FULL)
         snprintf(out + n, 48 - (size_t)n, ":%s", rule_name[f->rule]);
 }
 
@@ -148,6 +181,11 @@ unsigned pl_format_bits(const struct pl_format *f)
 bool pl_format_has_scale(const struct pl_format *f)
 {
     return f->kind == PL_FORMAT_MXINT || f->kind == PL_FORMAT_MXFP;
+}
+
+bool pl_format_on_machine(const struct pl_format *f)
+{
+    return !f->e6m2 && f->range == PL_RANGE_SYMMETRIC;
 }
 
 size_t pl_format_row_bytes(const struct pl_format *f, size_t n)

@@ -19,6 +19,8 @@ enum pl_status pl_mm_spec_init(struct pl_mm_spec *s, const struct pl_format *lef
                              .blen = blen, .guard = guard};
     if (s->left.block > tile)
         s->left.block = (uint16_t)tile;
+    if (right_along_n)
+        s->right.e6m2 = false; /* scales go into the left operand: what is left are elements */
     s->ledge = pl_edge_of(&s->left);
     s->redge = pl_edge_of(&s->right);
     if (right_along_n && s->redge.group > 1)

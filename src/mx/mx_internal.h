@@ -54,6 +54,8 @@ static inline int32_t order_key(float x)
     return u < 0 ? u ^ 0x7fffffff : u;
 }
 
+/* quantise_more.c: one block of a format that is not on the machine; true: a NaN or Inf */
+bool mx_quantise_more(const struct pl_format *f, const float *x, const int16_t *exp_add, size_t n, uint32_t *code, uint8_t *scale);
 int minifloat_bias(struct pl_minifloat f);
 uint32_t minifloat_max_code(struct pl_minifloat f);
 uint32_t minifloat_round(struct pl_minifloat f, uint32_t sig, int exp);

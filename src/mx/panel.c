@@ -135,7 +135,7 @@ bool pl_panel_set_left(const struct pl_mm_spec *s, struct pl_panel *p, size_t i,
     bool sticky = false;
     const bool is_float = s->left.kind == PL_FORMAT_FLOAT;
     const bool fast = p->kind == MM_BYTES && mm_vnni_here() && s->left.kind == PL_FORMAT_MXINT &&
-                      s->left.rule == PL_SCALE_FLOOR && s->left.block % 16 == 0 && !fold;
+                      s->left.rule == PL_SCALE_FLOOR && s->left.block % 16 == 0 && pl_format_on_machine(&s->left) && !fold;
     for (size_t at = 0; at < n; at += PIECE) {
         const size_t len = n - at < PIECE ? n - at : PIECE;
         if (fast && len % s->left.block == 0 &&
@@ -230,7 +230,7 @@ void pl_panel_set_right_packed(const struct pl_mm_spec *s, struct pl_panel *p, s
     const unsigned bits = pl_format_bits(&s->right);
     const size_t block = s->right.block;
     if (p->kind == MM_BYTES && s->right.kind == PL_FORMAT_MXINT && (bits == 8 || bits == 4) && n % block == 0 &&
-        p->group == block) {
+        p->group == block && pl_format_on_machine(&s->right)) {
         set_packed_fast(p, j, k0, n, bits, block, bytes, scale);
         return;
     }

@@ -172,15 +172,26 @@ bool pl_quantise(const struct pl_format *f, const float *x, const int16_t *exp_a
 {
     if (f->kind == PL_FORMAT_FLOAT)
         return quantise_float(f, x, n, code);
-    const bool fast = f->kind == PL_FORMAT_MXINT && f->rule == PL_SCALE_FLOOR && !exp_add;
+    const bool more = !pl_format_on_machine(f), fast = f->kind == PL_FORMAT_MXINT && f->rule == PL_SCALE_FLOOR && !exp_add && !more;
     bool sticky = false;
     for (size_t i = 0, b = 0; i < n; i += f->block, b++) {
         const size_t len = n - i < f->block ? n - i : f->block;
+        if (more) {
+            sticky |= mx_quantise_more(f, x + i, exp_add ? exp_add + i : NULL, len, code + i, scale + b);
+            continue;
+        }
         if (fast && fast_int_block(f, x + i, len, code + i, scale + b))
             continue;
         sticky |= quantise_block(f, x + i, exp_add ? exp_add + i : NULL, len, code + i, scale + b);
     }
     return sticky;
+}
+
+/* Two's complement. */
+static int32_t int_code(const struct pl_format *f, uint32_t code)
+{
+    const int up = 32 - f->int_bits;
+    return (int32_t)(code << up) >> up;
 }
 
 void pl_dequantise(const struct pl_format *f, const uint32_t *code, const uint8_t *scale, size_t n, float *out)
@@ -201,10 +212,14 @@ void pl_dequantise(const struct pl_format *f, const uint32_t *code, const uint8_
         const uint8_t s = scale[i / f->block];
         if (s == 255) {
             out[i] = bits_float(0x7fc00000);
+        } else if (!pl_format_on_machine(f)) {
+            const bool positive = f->range == PL_RANGE_UNSIGNED;
+            const double v = f->kind == PL_FORMAT_MXFP ? (double)pl_minifloat_decode(f->elem, code[i])
+                             : positive                ? ldexp(code[i], 1 - f->int_bits)
+                                                       : ldexp(int_code(f, code[i]), 2 - f->int_bits);
+            out[i] = (float)(v * pl_scale_value(f, s));
         } else if (f->kind == PL_FORMAT_MXINT) {
-            const int up = 32 - f->int_bits;
-            const int32_t q = (int32_t)((uint32_t)code[i] << up) >> up;
-            out[i] = ldexpf((float)q, s - 127 - (f->int_bits - 2));
+            out[i] = ldexpf((float)int_code(f, code[i]), s - 127 - (f->int_bits - 2));
         } else {
             out[i] = ldexpf(pl_minifloat_decode(f->elem, code[i]), s - 127);
         }

@@ -231,6 +231,10 @@ static enum pl_status make_specs(struct qmodel *q, struct pl_diag *d)
 {
     const struct pl_plan *p = &q->p;
     const unsigned head = p->head_slot < p->mlen ? p->head_slot : p->mlen;
+    if (q->kv.e6m2 || q->kv.range == PL_RANGE_UNSIGNED) /* V's scales go into exponents of P */
+        return pl_fail(d, PL_EUNSUPPORTED, "the KV cache takes neither E6M2 scales nor unsigned elements");
+    if (q->weight.range == PL_RANGE_UNSIGNED || q->act.range == PL_RANGE_UNSIGNED)
+        return pl_fail(d, PL_EUNSUPPORTED, "weights and activations are signed: not a format of unsigned elements");
     PL_TRY(pl_mm_spec_init(&q->linear, &q->act, &q->weight, false, p->vec, p->mlen, p->blen, p->guard, p->acc_bits, d));
     const struct pl_format plain = {.kind = PL_FORMAT_FLOAT, .elem = p->vec, .block = 1};
     if (q->cfg->moe.experts)

@@ -50,48 +50,60 @@ static int exponent(double x)
 
 struct ptq_grid ptq_grid_of(const struct pl_format *f)
 {
-    struct ptq_grid g = {.f = f, .is_int = f->kind == PL_FORMAT_MXINT, .candidate = {0, -1, 1}, .n_candidates = 2};
+    struct ptq_grid g = {.f = f, .is_int = f->kind == PL_FORMAT_MXINT, .candidate = {0, -1, 1, -2, 2, 3}, .n_candidates = 2};
     if (g.is_int) {
         g.lsb = ptq_pow2(2 - f->int_bits);
         g.max = ((1 << (f->int_bits - 1)) - 1) * g.lsb;
-        return g;
+    } else {
+        g.max = (double)pl_minifloat_max(f->elem);
+        g.emax = exponent(g.max);
+        g.man = f->elem.man_bits;
+        g.min_exp = 2 - (1 << (f->elem.exp_bits - 1)); /* 1 - bias */
+        g.n_candidates = 3;
     }
-    g.max = (double)pl_minifloat_max(f->elem);
-    g.emax = exponent(g.max);
-    g.man = f->elem.man_bits;
-    g.min_exp = 2 - (1 << (f->elem.exp_bits - 1)); /* 1 - bias */
-    g.n_candidates = 3;
+    g.min = f->range == PL_RANGE_FULL ? -g.max - g.lsb : -g.max;
+    g.n_candidates = f->e6m2 ? 6 : g.n_candidates; /* up to 7 / 4 of the least that saturates nothing: MXINT4 comes back to 4 */
     return g;
+}
+
+int ptq_grid_try(int floor, int candidate)
+{
+    const int s = floor + candidate;
+    return s < 0 ? 0 : s > 254 ? 254 : s;
 }
 
 int ptq_grid_floor(const struct ptq_grid *g, double amax)
 {
-    const int e = exponent(amax) - g->emax;
-    return e < -127 ? -127 : e > 127 ? 127 : e;
+    if (!g->f->e6m2)
+        return ptq_grid_try(exponent(amax) - g->emax, 127);
+    int s = ptq_grid_try(4 * exponent(amax / g->max), 4 * 31 - 1);
+    while (s < 254 && pl_scale_value(g->f, (uint8_t)s) * g->max < amax)
+        s++;
+    return s;
 }
 
-bool ptq_grid_stable(const struct ptq_grid *g, double amax, int *e)
+bool ptq_grid_stable(const struct ptq_grid *g, double amax, int *scale)
 {
-    if (amax == 0)
+    if (amax == 0 || !pl_format_on_machine(g->f)) /* the latter's search finds them again */
         return true;
-    *e = ptq_grid_floor(g, amax);
-    return amax * ptq_pow2(-*e) <= g->max;
+    *scale = ptq_grid_floor(g, amax);
+    return amax <= g->max * pl_scale_value(g->f, (uint8_t)*scale);
 }
 
 bool pl_ptq_divisible(const struct pl_format *f)
 {
-    return f->kind == PL_FORMAT_MXINT || f->elem.special != PL_SPECIAL_E4M3;
+    return f->kind == PL_FORMAT_MXINT || f->elem.special != PL_SPECIAL_E4M3 || !pl_format_on_machine(f);
 }
 
 void pl_ptq_pack_row(const struct pl_format *f, const float *q, const uint8_t *scale, size_t k, uint8_t *bytes)
 {
     uint32_t *code = ptq_scratch(k, sizeof *code);
     for (size_t i = 0; i < k; i++) {
-        const int e = scale[i / f->block] - 127;
+        const double v = (double)q[i] / pl_scale_value(f, scale[i / f->block]); /* an element: exact */
         if (f->kind == PL_FORMAT_MXINT)
-            code[i] = (uint32_t)(int32_t)ldexp((double)q[i], f->int_bits - 2 - e) & ((1u << f->int_bits) - 1);
+            code[i] = (uint32_t)(int32_t)ldexp(v, f->int_bits - 2) & ((1u << f->int_bits) - 1);
         else
-            code[i] = pl_minifloat_encode(f->elem, (float)ldexp((double)q[i], -e), true);
+            code[i] = pl_minifloat_encode(f->elem, (float)v, true);
     }
     pl_pack(pl_format_bits(f), code, k, bytes);
     free(code);

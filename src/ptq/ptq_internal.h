@@ -34,32 +34,35 @@ struct ptq_grid {
     bool is_int;
     int emax;         /* exponent of the largest element */
     int min_exp, man; /* MXFP: exponent of the smallest normal; fraction bits */
-    double max, lsb;  /* largest element; MXINT: distance of elements */
-    int candidate[3]; /* exponents to try, from the floor rule's */
+    double max, min;  /* largest and least element */
+    double lsb;       /* MXINT: distance of elements */
+    int candidate[7]; /* scale bytes to try, from ptq_grid_floor's */
     unsigned n_candidates;
 };
 struct ptq_grid ptq_grid_of(const struct pl_format *f);
-/* Exponent of the floor rule for a block whose largest magnitude is amax > 0. */
+/* For a block whose largest magnitude is amax > 0 the scale byte of the floor rule; E6M2: the least that no element
+ * saturates at. */
 int ptq_grid_floor(const struct ptq_grid *g, double amax);
+int ptq_grid_try(int floor, int candidate); /* their sum, inside 0..254 */
 double ptq_pow2(int e); /* |e| < 1000 */
-/* The nearest element times 2^e, given 2^e and 2^-e. */
-static inline double ptq_grid_round(const struct ptq_grid *g, double x, double up, double down)
+/* The nearest element times the scale's value. */
+static inline double ptq_grid_round(const struct ptq_grid *g, double x, double scale)
 {
     const double magic = 6755399441055744.0; /* 1.5 * 2^52: adding it rounds to an integer, to nearest even */
-    double v = x * down;
-    v = v > g->max ? g->max : v < -g->max ? -g->max : v;
+    double v = x / scale;
+    v = v > g->max ? g->max : v < g->min ? g->min : v;
     if (g->is_int)
-        return (v / g->lsb + magic - magic) * g->lsb * up;
+        return (v / g->lsb + magic - magic) * g->lsb * scale;
     uint64_t u;
     memcpy(&u, &v, sizeof u);
     int e = (int)(u >> 52 & 0x7ff) - 1023;
     e = (e < g->min_exp ? g->min_exp : e) - g->man;
     v = (v * ptq_pow2(-e) + magic - magic) * ptq_pow2(e);
-    return (v > g->max ? g->max : v < -g->max ? -g->max : v) * up;
+    return (v > g->max ? g->max : v < g->min ? g->min : v) * scale;
 }
-/* Would the floor rule give a block whose largest magnitude is amax again? If not, *e is the exponent it would take:
+/* Would the format's rule give a block whose largest magnitude is amax again? If not, *scale is the byte it would take:
  * E4M3 lacks the largest fraction in its top binade only. */
-bool ptq_grid_stable(const struct ptq_grid *g, double amax, int *e);
+bool ptq_grid_stable(const struct ptq_grid *g, double amax, int *scale);
 
 /* ---- shard.c: the files of a quantised checkpoint ---- */
 struct ptq_shard {

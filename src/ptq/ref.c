@@ -21,19 +21,19 @@ static double *reverse_cholesky(const double *h, size_t k)
     return r;
 }
 
-/* The element nearest to x / 2^e, in value; a tie goes to the even code. */
-static double nearest(const struct pl_format *f, double x, int e)
+/* The element times the scale nearest to x; a tie goes to the even code. */
+static double nearest(const struct pl_format *f, double x, int scale)
 {
     double best = 0, least = INFINITY;
-    const uint8_t one = 127;
+    const uint8_t s = (uint8_t)scale;
     for (uint32_t c = 0; c < 1u << pl_format_bits(f); c++) {
         float v;
-        if (f->kind == PL_FORMAT_MXINT && c == 1u << (f->int_bits - 1))
-            continue; /* the range is symmetric */
-        pl_dequantise(f, &c, &one, 1, &v);
+        if (f->kind == PL_FORMAT_MXINT && f->range == PL_RANGE_SYMMETRIC && c == 1u << (f->int_bits - 1))
+            continue;
+        pl_dequantise(f, &c, &s, 1, &v);
         if (!isfinite(v))
             continue;
-        const double q = ldexp((double)v, e), err = fabs(x - q);
+        const double q = (double)v, err = fabs(x - q);
         if (err < least || (err == least && c % 2 == 0)) {
             least = err;
             best = q;
@@ -59,12 +59,12 @@ static double moved(const struct row *x, size_t j, size_t upto)
     return s;
 }
 
-/* Round columns [b, end) at exponent e; the loss. */
-static double columns(const struct row *x, size_t b, size_t end, int e, float *q)
+/* Round columns [b, end) at a scale; the loss. */
+static double columns(const struct row *x, size_t b, size_t end, int scale, float *q)
 {
     double loss = 0;
     for (size_t j = b; j < end; j++) {
-        const double want = moved(x, j, j), got = nearest(x->f, want, e), rj = x->r[j * x->k + j];
+        const double want = moved(x, j, j), got = nearest(x->f, want, scale), rj = x->r[j * x->k + j];
         q[j] = (float)got;
         x->d[j] = (double)x->w[j] - got;
         loss += rj * rj * (want - got) * (want - got);
@@ -91,25 +91,26 @@ static void one_row(const struct row *x, bool search, float *q, uint8_t *scale)
     for (size_t b = 0; b < x->k; b += x->f->block) {
         const size_t end = b + x->f->block < x->k ? b + x->f->block : x->k;
         const double amax = block_amax(x, b, end);
-        const int floor_exp = amax > 0 ? ptq_grid_floor(&g, amax) : -127;
-        int best = floor_exp, e;
+        const int floor_scale = amax > 0 ? ptq_grid_floor(&g, amax) : 0;
+        int best = floor_scale, lower;
         double least = INFINITY, top = 0;
         for (unsigned i = 0; search && amax > 0 && i < g.n_candidates; i++) {
-            const double loss = columns(x, b, end, floor_exp + g.candidate[i], q);
+            const int scale_i = ptq_grid_try(floor_scale, g.candidate[i]);
+            const double loss = columns(x, b, end, scale_i, q);
             if (loss < least) {
                 least = loss;
-                best = floor_exp + g.candidate[i];
+                best = scale_i;
             }
         }
-        for (e = best;; best = e) {
+        for (lower = best;; best = lower) {
             columns(x, b, end, best, q);
             top = 0;
             for (size_t j = b; j < end; j++)
                 top = fmax(top, fabs((double)q[j]));
-            if (ptq_grid_stable(&g, top, &e))
+            if (ptq_grid_stable(&g, top, &lower))
                 break;
         }
-        scale[b / x->f->block] = (uint8_t)(top == 0 ? 0 : best + 127);
+        scale[b / x->f->block] = (uint8_t)(top == 0 ? 0 : best);
     }
 }
 

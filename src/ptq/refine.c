@@ -23,8 +23,7 @@ static size_t sweep(const struct pl_hessian *h, const struct ptq_grid *grid, con
     const size_t k = h->k, block = grid->f->block;
     size_t changed = 0;
     for (size_t j = 0; j < k; j++) {
-        const int e = scale[j / block] - 127;
-        const double best = ptq_grid_round(grid, (double)q[j] - g[j] / at(h, j, j), ptq_pow2(e), ptq_pow2(-e)), step = best - (double)q[j];
+        const double best = ptq_grid_round(grid, (double)q[j] - g[j] / at(h, j, j), pl_scale_value(grid->f, scale[j / block])), step = best - (double)q[j];
         /* Once more: rounding may have gone to the farther side of a tie. */
         if (step == 0 || step * (2 * g[j] + at(h, j, j) * step) >= 0)
             continue;

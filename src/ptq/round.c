@@ -24,9 +24,9 @@ struct rounding {
     uint8_t *scale;
 };
 
-/* One block of one row, tried at one exponent. */
+/* One block of one row, tried at one scale. */
 struct trial {
-    int exp;
+    int scale;
     double q[MAX_BLOCK], e[MAX_BLOCK];
     double loss;
 };
@@ -64,13 +64,13 @@ static double gram(const struct rounding *r, size_t at, size_t n, const double *
 /* Round the columns one after another, each error moving those behind it. Gives up once the loss reaches `most`. */
 static void try_columns(const struct rounding *r, size_t at, size_t n, const double *w, double most, struct trial *t)
 {
-    const double *u = r->h->a + at * r->k + at, up = ptq_pow2(t->exp), down = ptq_pow2(-t->exp);
+    const double *u = r->h->a + at * r->k + at, unit = pl_scale_value(r->grid.f, (uint8_t)t->scale);
     double x[MAX_BLOCK];
     memcpy(x, w, n * sizeof *x);
     t->loss = 0;
     for (size_t c = 0; c < n; c++) {
         const double *row = u + c * r->k;
-        t->q[c] = ptq_grid_round(&r->grid, x[c], up, down);
+        t->q[c] = ptq_grid_round(&r->grid, x[c], unit);
         const double e = (x[c] - t->q[c]) / row[c];
         t->e[c] = e;
         t->loss += e * e;
@@ -84,11 +84,11 @@ static void try_columns(const struct rounding *r, size_t at, size_t n, const dou
 /* Round the block at once; the loss is the rule's metric. */
 static void try_block(const struct rounding *r, size_t at, size_t n, const double *w, struct trial *t)
 {
-    const double up = ptq_pow2(t->exp), down = ptq_pow2(-t->exp);
+    const double unit = pl_scale_value(r->grid.f, (uint8_t)t->scale);
     double diff[MAX_BLOCK], e[MAX_BLOCK];
     t->loss = 0;
     for (size_t i = 0; i < n; i++) {
-        t->q[i] = ptq_grid_round(&r->grid, w[i], up, down);
+        t->q[i] = ptq_grid_round(&r->grid, w[i], unit);
         diff[i] = w[i] - t->q[i];
         if (r->rule.search == PL_SEARCH_WEIGHT)
             t->loss += diff[i] * diff[i];
@@ -115,26 +115,25 @@ static void try_one(const struct rounding *r, bool columns, size_t at, size_t n,
         try_block(r, at, n, w, t);
 }
 
-/* Choose the exponent of a block and round it: *best holds values and errors. */
+/* Choose the scale of a block and round it: *best holds values and errors. */
 static void round_block(const struct rounding *r, size_t at, size_t n, const double *w, struct trial *best)
 {
     const bool columns = r->rule.propagation == PL_PROPAGATE_COLUMN, comp = columns && r->rule.search == PL_SEARCH_COMP;
     const double amax = largest(w, n);
-    const int floor_exp = amax > 0 ? ptq_grid_floor(&r->grid, amax) : -127;
+    const int floor_scale = amax > 0 ? ptq_grid_floor(&r->grid, amax) : 0;
     const unsigned tries = r->rule.search == PL_SEARCH_NONE || amax == 0 ? 1 : r->grid.n_candidates;
     struct trial t;
     best->loss = INFINITY;
     for (unsigned i = 0; i < tries; i++) {
-        t.exp = floor_exp + r->grid.candidate[i];
-        t.exp = t.exp < -127 ? -127 : t.exp > 127 ? 127 : t.exp;
+        t.scale = ptq_grid_try(floor_scale, r->grid.candidate[i]);
         try_one(r, comp, at, n, w, best->loss, &t);
         if (t.loss < best->loss)
             *best = t;
     }
     if (columns && !comp)
         try_columns(r, at, n, w, INFINITY, best);
-    for (int e; !ptq_grid_stable(&r->grid, largest(best->q, n), &e);) { /* the exponent falls, so this ends */
-        best->exp = e;
+    for (int lower; !ptq_grid_stable(&r->grid, largest(best->q, n), &lower);) { /* it falls, so this ends */
+        best->scale = lower;
         try_one(r, columns, at, n, w, INFINITY, best);
     }
     double diff[MAX_BLOCK];
@@ -156,7 +155,7 @@ static void round_row(const struct rounding *r, size_t row, size_t p0, size_t p1
         const size_t n = p1 - b < r->block ? p1 - b : r->block;
         round_block(r, b, n, w + b, &t);
         const bool zero = largest(t.q, n) == 0;
-        r->scale[row * r->scales + b / r->block] = (uint8_t)(zero ? 0 : t.exp + 127);
+        r->scale[row * r->scales + b / r->block] = (uint8_t)(zero ? 0 : t.scale);
         for (size_t i = 0; i < n; i++)
             r->q[row * r->k + b + i] = (float)t.q[i];
         if (r->rule.propagation == PL_PROPAGATE_NONE)

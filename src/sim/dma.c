@@ -64,6 +64,7 @@ struct hbm_row {
 };
 struct traffic {
     uint64_t bytes, last_elem, last_scale;
+    uint64_t steps; /* cycles of an engine of the RTL: rows, each taking the most bursts it brings of elements or of scales */
     struct stream stream[2];
 };
 
@@ -93,8 +94,11 @@ static void add_piece(struct stream *s, uint64_t addr, uint64_t bytes)
 
 static void count_row(struct pl_sim *sim, const struct hbm_row *r, struct traffic *t)
 {
-    t->bytes += bursts(sim, r->elem, r->elem + pl_format_row_bytes(r->format, r->n), &t->last_elem);
-    t->bytes += bursts(sim, r->scale, r->scale + pl_format_row_scales(r->format, r->n), &t->last_scale);
+    const uint64_t elem = bursts(sim, r->elem, r->elem + pl_format_row_bytes(r->format, r->n), &t->last_elem);
+    const uint64_t scale = bursts(sim, r->scale, r->scale + pl_format_row_scales(r->format, r->n), &t->last_scale);
+    const uint64_t most = (elem > scale ? elem : scale) / sim->arch->hbm_burst;
+    t->bytes += elem + scale;
+    t->steps += most ? most : 1;
     add_piece(&t->stream[0], r->elem, pl_format_row_bytes(r->format, r->n));
     add_piece(&t->stream[1], r->scale, pl_format_row_scales(r->format, r->n));
 }
@@ -287,6 +291,8 @@ static enum pl_status load_tile_row(struct pl_sim *sim, struct tile *tile, uint3
     uint8_t *scale = tile->scale + (size_t)i * scales;
     if (r->n)
         PL_TRY(begin_load(sim, r, scale, t));
+    else
+        t->steps++;
     if (!sim->opt.functional)
         return PL_OK;
     uint8_t *out = tile->packed + (size_t)i * tile->row_bytes;
@@ -324,7 +330,7 @@ enum pl_status sim_H_LOAD_M(struct pl_sim *sim, const struct pl_insn *in, struct
         return sim_fault(sim, "tensor %s: row %u, column %u do not start one of its tiles of %u", desc->name, row, col, desc->tile);
     if (n > 1 && (!desc->tile || col > UINT32_MAX - n * mlen))
         return sim_fault(sim, "tensor %s: %u tiles at once go only from a tensor in tiles", desc->name, n);
-    bool rows = sim->opt.functional;
+    bool rows = sim->opt.functional || sim->t.ideal;
     if (desc->tile) {
         traffic = tiles_traffic(sim, desc, row, col, n);
         rows |= traffic.stream[0].count && !pieces_in_order(sim, &traffic.stream[0], 1);
@@ -340,6 +346,7 @@ enum pl_status sim_H_LOAD_M(struct pl_sim *sim, const struct pl_insn *in, struct
     if (rows && !desc->tile)
         traffic = by_rows;
     t->hbm_read = traffic.bytes;
+    t->hbm_steps = by_rows.steps;
     memcpy(t->stream, traffic.stream, sizeof t->stream);
     return PL_OK;
 }
@@ -386,6 +393,8 @@ enum pl_status sim_H_LOAD_V(struct pl_sim *sim, const struct pl_insn *in, struct
         const struct hbm_row r = desc_row(desc, (uint64_t)sim->gp[in->rs1] + j, sim->gp[in->rs3], vlen);
         if (r.n)
             PL_TRY(load_row(sim, &r, code, scale, &traffic));
+        else
+            traffic.steps++;
         const uint32_t row = t->write.first + j * t->write.stride;
         to_vsram(sim, row, &desc->format, code, scale, r.n);
         if (desc->repeat && r.n && sim->opt.functional)
@@ -393,6 +402,7 @@ enum pl_status sim_H_LOAD_V(struct pl_sim *sim, const struct pl_insn *in, struct
                 vrow_data(sim, row)[l] = vrow_data(sim, row)[l - desc->cols];
     }
     t->hbm_read = traffic.bytes;
+    t->hbm_steps = traffic.steps;
     memcpy(t->stream, traffic.stream, sizeof t->stream);
     return PL_OK;
 }
@@ -414,8 +424,11 @@ enum pl_status sim_H_SAVE_V(struct pl_sim *sim, const struct pl_insn *in, struct
         const struct hbm_row r = desc_row(desc, (uint64_t)sim->gp[in->rs1] + j, sim->gp[in->rs3], sim->arch->vlen);
         if (r.n)
             PL_TRY(store_row(sim, &r, vrow_data(sim, t->read[0].first + j * t->read[0].stride), &traffic));
+        else
+            traffic.steps++;
     }
     t->hbm_write = traffic.bytes;
+    t->hbm_steps = traffic.steps;
     memcpy(t->stream, traffic.stream, sizeof t->stream);
     return PL_OK;
 }
@@ -475,6 +488,7 @@ enum pl_status sim_H_PREFETCH_M(struct pl_sim *sim, const struct pl_insn *in, st
         PL_TRY(load_tile_row(sim, tile, r % mlen, &row, &traffic));
     }
     t->hbm_read = traffic.bytes;
+    t->hbm_steps = traffic.steps;
     memcpy(t->stream, traffic.stream, sizeof t->stream);
     return PL_OK;
 }
@@ -498,6 +512,7 @@ enum pl_status sim_H_PREFETCH_V(struct pl_sim *sim, const struct pl_insn *in, st
         to_vsram(sim, first + j, p.format, code, scale, vlen);
     }
     t->hbm_read = traffic.bytes;
+    t->hbm_steps = traffic.steps;
     memcpy(t->stream, traffic.stream, sizeof t->stream);
     return PL_OK;
 }
@@ -518,6 +533,7 @@ enum pl_status sim_H_STORE_V(struct pl_sim *sim, const struct pl_insn *in, struc
         PL_TRY(store_row(sim, &row, vrow_data(sim, first + j), &traffic));
     }
     t->hbm_write = traffic.bytes;
+    t->hbm_steps = traffic.steps;
     memcpy(t->stream, traffic.stream, sizeof t->stream);
     return PL_OK;
 }

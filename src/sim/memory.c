@@ -1,6 +1,7 @@
 /* memory.c - the DMA engines: transfers between HBM and the SRAMs, in the background.
  *
  * hbm_model "simple": a bus of a given bandwidth with a latency behind it; a transfer's end is known when it is issued.
+ * "ideal": each engine moves a burst of elements, one of scales and one row a cycle, with the latency behind it (rtl/dma).
  * Otherwise the name of a preset of module hbm. Then the end of a transfer depends on what is asked for later, so it is
  * found when somebody waits for it: the front end issues in order and stands still until then, so that nothing more can be
  * asked for before that end. Until then its stamp is pending. Requests wait here until HBM time reaches their start. */
@@ -52,7 +53,8 @@ enum pl_status sim_memory_init(struct pl_sim *sim, struct pl_diag *d)
         e->done = zeroed(e->n, sizeof *e->done);
         e->at = zeroed(e->n, sizeof *e->at);
     }
-    if (!strcmp(a->hbm_model, "simple"))
+    sim->t.ideal = !strcmp(a->hbm_model, "ideal");
+    if (sim->t.ideal || !strcmp(a->hbm_model, "simple"))
         return PL_OK;
     struct pl_hbm_params p;
     PL_TRY(pl_hbm_preset(a->hbm_model, &p, d));
@@ -253,6 +255,11 @@ stamp sim_memory_transfer(struct pl_sim *sim, enum pl_sim_unit unit, const struc
     e->start = start = start > e->start ? start : e->start;
     if (t->memory) {
         end = *read_done = begin(sim, unit, x, start);
+    } else if (t->ideal) {
+        const uint64_t first = e->free > start ? e->free : start;
+        e->free = first + x->hbm_steps;
+        *read_done = stamp_of(e->free, unit);
+        end = stamp_of(e->free + sim->arch->hbm_latency, unit);
     } else {
         const uint64_t busy = pl_arch_hbm_cycles(sim->arch, x->hbm_read + x->hbm_write);
         const uint64_t first = t->bus_free > start ? t->bus_free : start;

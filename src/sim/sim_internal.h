@@ -23,6 +23,7 @@ struct touch {
     int64_t tile_read, tile_write;     /* first Matrix SRAM tile, or NO_TILE */
     uint32_t tiles;                    /* how many */
     uint64_t hbm_read, hbm_write;      /* bytes in bursts */
+    uint64_t hbm_steps;                /* cycles of its engine with an ideal memory */
     struct stream {
         uint64_t addr, bytes, stride, count; /* pieces of bytes, stride apart; count 0: none */
     } stream[2];                       /* elements, scales */
@@ -34,7 +35,7 @@ static inline void touch_nothing(struct touch *t)
     t->blocks = t->n_read = t->tiles = 0;
     t->write = (struct rows){0};
     t->tile_read = t->tile_write = NO_TILE;
-    t->hbm_read = t->hbm_write = t->stream[0].count = t->stream[1].count = 0;
+    t->hbm_read = t->hbm_write = t->hbm_steps = t->stream[0].count = t->stream[1].count = 0;
 }
 
 /* State shared by units beside registers, rows and tiles: FP and INT SRAM, address registers, control registers. */
@@ -130,6 +131,7 @@ struct engine { /* a DMA engine: completion stamps of its transfers, a ring, and
     unsigned n, head;
     uint64_t start;   /* of the transfer issued last: transfers of an engine begin in order */
     uint64_t busy_to; /* its busy time is the union of its transfers */
+    uint64_t free;    /* an ideal memory takes its next transfer */
 };
 struct memory;
 
@@ -142,7 +144,8 @@ struct timing {
     uint64_t acc_ready;
     uint64_t issue, last_done, bus_free;
     struct engine engine[3]; /* load M, load V, store */
-    struct memory *memory;   /* the bank-accurate HBM; NULL: a bus of hbm_bandwidth with hbm_latency behind it */
+    struct memory *memory;   /* the bank-accurate HBM; NULL: a bus of hbm_bandwidth with hbm_latency behind it, or the ideal one */
+    bool ideal;
     uint64_t all_dma_done;
     struct pl_latency latency[PL_OPC_COUNT]; /* of the classes whose latency depends on the machine alone */
     uint64_t write_out[MAX_SPANS]; /* start times of the write-outs in the queue, a ring of arch->write_out_queue */

@@ -139,11 +139,17 @@ static bool is_dma(unsigned unit)
     return unit >= PL_SIM_LOAD_M && unit <= PL_SIM_STORE;
 }
 
-/* A new write must end after older writes and reads of the same place; with the bank-accurate HBM it begins after those of
- * a transfer, so that HBM time never runs ahead of the front end. */
+/* Nobody knows when a transfer will end: the bank-accurate HBM, and hardware behind the ideal one. */
+static bool ends_unknown(const struct timing *t)
+{
+    return t->memory || t->ideal;
+}
+
+/* A new write must end after older writes and reads of the same place; where the end of a transfer is unknown, it begins
+ * after it, so that HBM time never runs ahead of the front end. */
 static void wait_overtake(const struct timing *t, struct issue *w, stamp older, uint64_t result_cyc)
 {
-    if (t->memory && is_dma(older & 7))
+    if (ends_unknown(t) && is_dma(older & 7))
         result_cyc = 0;
     if (stamp_cyc(older) >= result_cyc)
         wait_until(w, stamp_cyc(older) - result_cyc + 1, PL_SIM_REUSE_CAUSE);
@@ -185,7 +191,7 @@ static void wait_unit(struct pl_sim *sim, unsigned unit, struct issue *w)
     }
 }
 
-/* With the bank-accurate HBM, a queued operation on places of a transfer cannot be given its time before that transfer has
+/* A queued operation on places of a transfer whose end is unknown cannot be given its time before that transfer has
  * ended: the front end waits for it, whether or not the end has been found already. */
 static void wait_transfers_of(struct pl_sim *sim, struct marks *m, const struct rows *r, struct issue *w)
 {
@@ -315,7 +321,7 @@ void sim_timing_step(struct pl_sim *sim, const struct decoded *dec, const struct
     wait_unit(sim, dec->unit, &w);
     if (!is_queued(dec->unit))
         wait_memories(sim, x, lat.result_cyc, &w);
-    else if (t->memory)
+    else if (ends_unknown(t))
         wait_transfers(sim, x, &w);
     if (dec->in.op == PL_C_FENCE)
         wait_until(&w, sim_memory_all(sim, w.at), PL_SIM_FENCE_CAUSE);

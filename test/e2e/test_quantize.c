@@ -99,6 +99,9 @@ TEST(test_transforms)
     assert_int_equal(plena("quantize agent-0.8m --calibrate " PL_SOURCE_ROOT "/examples/agent-0.8m/eval.jsonl --limit 4" W4A4KV4
                            "--search none --propagation none --rotate search -o chosen"), 0);
     refused(2, "--rotate: \"qkw\": expected none, all", "quantize agent-0.8m " CALIBRATE W4A4KV4 "--rotate down,qkw -o x");
+    refused(4, "activation format mxint4:16:e6m2: the machine has no E6M2 scales", "compile agent-0.8m --act mxint4:16:e6m2 -o x.pleo");
+    refused(4, "weight format mxint4:16:full: the machine has no E6M2 scales", "run agent-0.8m --weights mxint4:16:full --prompt a");
+    refused(4, "KV cache takes neither E6M2 scales", "eval agent-0.8m --text " PL_SOURCE_ROOT "/examples/agent-0.8m/eval.jsonl --limit 1 --kv mxint4:16:e6m2");
     refused(2, "residual and residual-block exclude each other", "quantize agent-0.8m " CALIBRATE W4A4KV4 "--rotate residual,residual-block -o x");
     refused(2, "--aim \"2\": expected a number from 0 to 1", "quantize agent-0.8m " CALIBRATE W4A4KV4 "--aim 2 -o x");
     refused(2, "needs --calibrate FILE", "quantize agent-0.8m --recipe rtn" W4A4KV4 "--rotate search -o x");

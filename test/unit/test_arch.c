@@ -178,7 +178,7 @@ TEST(test_errors_point_at_the_place)
         {PL_EPARSE, "formats: {kv_format: mxint9}\n",
          "m.yaml:1:22: formats.kv_format: \"mxint9\" is not a number format; did you mean"},
         {PL_EPARSE, "hbm: {hbm_model: hbm9}\n",
-         "m.yaml:1:18: hbm.hbm_model: expected one of simple|hbm2|"},
+         "m.yaml:1:18: hbm.hbm_model: expected one of simple|ideal|hbm2|"},
         {PL_EPARSE, "hbm: {hbm_model: hbm}\n", "expected one of"},
         {PL_EPARSE, "formats: {kv_format: mxint8:48}\n", "block 4 8 16 32 64"},
         {PL_EPARSE, "formats: {kv_format: \"mxint 8\"}\n", "is not a number format"},

@@ -193,13 +193,13 @@ TEST(test_quantise_fast_is_slow)
     static const char *const base[] = {"mxint2", "mxint3", "mxint4", "mxint5", "mxint6", "mxint7", "mxint8", "mxfp4_e2m1", "mxfp6_e2m3",
                                        "mxfp6_e3m2", "mxfp8_e4m3", "mxfp8_e5m2", "mxfp8_e3m4", "mxfp12_e6m5", "mxfp12_e4m7",
                                        "mxfp5_e4m0", "mxfp3_e1m1", "mxfp9_e8m0"};
-    static const char *const rule[] = {"floor", "ceil", "search"};
+    static const char *const rule[] = {"floor", "ceil", "search", "e6m2", "full", "full:e6m2", "unsigned", "unsigned:search", "unsigned:e6m2"};
     struct pl_rng r;
     size_t n = 0;
     pl_rng_init(&r, 5);
     for (size_t b = 0; b < PL_COUNT(base); b++)
         for (unsigned block = 4; block <= 64; block *= 2)
-            for (size_t k = 0; k < 3; k++) {
+            for (size_t k = 0; k < (base[b][2] == 'i' ? PL_COUNT(rule) : 4); k++) {
                 char spell[64];
                 struct pl_format f;
                 snprintf(spell, sizeof spell, "%s:%u:%s", base[b], block, rule[k]);
@@ -259,6 +259,45 @@ TEST(test_search_is_least_error)
     assert_true(sum[1] < 0.97 * sum[0]);
 }
 
+/* Formats that are not on the machine: values read back quantise to themselves, whole blocks and parts of them, so what a
+ * checkpoint stores is what nn computes with; and the array's integers are these values. */
+TEST(test_more_formats_again)
+{
+    (void)state;
+    static const char *const name[] = {"mxint4:16:e6m2", "mxint4:16:full", "mxint3:32:full:e6m2", "mxint8:16:e6m2", "mxint4:16:unsigned:e6m2",
+                                       "mxfp4_e2m1:16:e6m2", "mxfp6_e3m2:16:e6m2", "mxint2:4:full", "mxint4:16:unsigned:search", "mxfp8_e5m2:16:e6m2"};
+    struct pl_rng r;
+    pl_rng_init(&r, 17);
+    for (size_t k = 0; k < PL_COUNT(name); k++) {
+        struct pl_format f;
+        OK(pl_format_parse(name[k], &f, &d));
+        assert_false(pl_format_on_machine(&f));
+        const struct pl_edge edge = pl_edge_of(&f);
+        for (int rep = 0; rep < 2000; rep++) {
+            float x[32], y[32], z[32];
+            uint32_t code[32];
+            uint8_t scale[8];
+            int32_t v[32];
+            int16_t e[32];
+            for (int i = 0; i < 32; i++)
+                x[i] = ldexpf((float)pl_rng_normal(&r), rep % 9);
+            pl_quantise(&f, x, NULL, 32, code, scale);
+            pl_dequantise(&f, code, scale, 32, y);
+            pl_edge_decode(&f, code, scale, 32, v, e);
+            for (unsigned i = 0; i < 32; i++) {
+                assert_true(ldexpf((float)v[i], e[i / edge.group] - 127 - edge.frac) == y[i]);
+                assert_true(labs(v[i]) < 1L << (edge.width - 1));
+            }
+            for (unsigned part = 4; part <= 32; part *= 2) /* from 4 lanes of a block to all of it */
+                for (unsigned i = 0; i < 32; i += part) {
+                    pl_quantise(&f, y + i, NULL, part, code, scale);
+                    pl_dequantise(&f, code, scale, part, z + i);
+                    assert_memory_equal(z + i, y + i, part * sizeof *z);
+                }
+        }
+    }
+}
+
 TEST(test_pack_round_trip)
 {
     (void)state;
@@ -291,9 +330,12 @@ TEST(test_names)
     (void)state;
     static const char *const good[][2] = {
         {"none", "none"}, {"bf16", "bf16"}, {"fp16", "fp16"}, {"e5m6", "e5m6"}, {"e8m10", "e8m10"}, {"mxint8", "mxint8:16"}, {"mxint4:64", "mxint4:64"},
-        {"mxfp4_e2m1", "mxfp4_e2m1:16"}, {"mxfp8_e4m3:32:ceil", "mxfp8_e4m3:32:ceil"}, {"mxint2:4:search", "mxint2:4:search"}};
+        {"mxfp4_e2m1", "mxfp4_e2m1:16"}, {"mxfp8_e4m3:32:ceil", "mxfp8_e4m3:32:ceil"}, {"mxint2:4:search", "mxint2:4:search"},
+        {"mxint4:16:e6m2", "mxint4:16:e6m2"}, {"mxint4:16:search:e6m2", "mxint4:16:e6m2"}, {"mxint4:32:e6m2:full", "mxint4:32:full:e6m2"},
+        {"mxint4:16:unsigned:search", "mxint4:16:unsigned:search"}, {"mxfp4_e2m1:32:e6m2", "mxfp4_e2m1:32:e6m2"}};
     static const char *const bad[] = {"", "mxint9", "mxint1", "mxint8:3", "mxint8:128", "mxfp8_e4m4", "mxfp4", "mxint8:16:best", "e9m2",
-                                      "e4m11", "bf17", "mxint8:16:ceil:x", "mxint", "int8"};
+                                      "e4m11", "bf17", "mxint8:16:ceil:x", "mxint", "int8", "mxint8:16:floor:e6m2",
+                                      "mxint4:16:ceil:full", "mxfp4_e2m1:16:full", "mxint4:16:full:unsigned", "mxint4:16:e6m2:e6m2", "mxint4:16:floor:search"};
     struct pl_format f, again;
     char name[48];
     for (size_t i = 0; i < PL_COUNT(good); i++) {
@@ -312,7 +354,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_minifloat_decode_all), cmocka_unit_test(test_minifloat_encode_all), cmocka_unit_test(test_minifloat_specials),
-        cmocka_unit_test(test_reference_vectors),    cmocka_unit_test(test_quantise_fast_is_slow), cmocka_unit_test(test_search_is_least_error),
+        cmocka_unit_test(test_reference_vectors),    cmocka_unit_test(test_quantise_fast_is_slow), cmocka_unit_test(test_search_is_least_error), cmocka_unit_test(test_more_formats_again),
         cmocka_unit_test(test_pack_round_trip),      cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

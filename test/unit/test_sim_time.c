@@ -139,6 +139,33 @@ TEST(test_transfers_overlap)
     rig_close(&r);
 }
 
+/* An ideal memory: every engine has its own port, a row of at most a burst a cycle, then 100 of latency. A write to rows of a
+ * transfer begins behind its end. */
+TEST(test_ideal_memory)
+{
+    (void)state;
+    struct rig r;
+    struct times t;
+    rig_open(&r, "tiny", "mxint8:16");
+    OK(pl_arch_set(&r.arch, "hbm_model=ideal", &d));
+    say(&r, "H_LOAD_M gp0, gp0, gp0, gp0"); /* 16 rows */
+    say(&r, "li gp1, 256");
+    say(&r, "H_LOAD_M gp1, gp0, gp0, gp0");
+    say(&r, "H_LOAD_V gp0, gp0, gp0, gp0, 2"); /* 4 rows */
+    say(&r, "li gp2, 200");
+    say(&r, "H_LOAD_V gp1, gp2, gp0, gp0"); /* a row outside the tensor takes its cycle, too */
+    say(&r, "V_ADD_VV gp0, gp1, gp1");
+    times_of(&r, &t);
+    assert_int_equal(t.r[0].end_cyc, 16 + 100);
+    assert_int_equal(t.r[2].end_cyc, 16 + 16 + 100);
+    assert_int_equal(t.r[3].start_cyc, 3);
+    assert_int_equal(t.r[3].end_cyc, 3 + 4 + 100);
+    assert_int_equal(t.r[5].start_cyc, 5);
+    assert_int_equal(t.r[5].end_cyc, 3 + 4 + 1 + 100); /* behind the transfer before it */
+    assert_int_equal(t.r[6].issue_cyc, 3 + 4 + 1 + 100);
+    rig_close(&r);
+}
+
 TEST(test_events)
 {
     (void)state;
@@ -188,6 +215,7 @@ TEST(test_events)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_issue_and_operands), cmocka_unit_test(test_fences), cmocka_unit_test(test_write_outs_queue),
-                                       cmocka_unit_test(test_transfers_overlap), cmocka_unit_test(test_events)};
+                                       cmocka_unit_test(test_transfers_overlap), cmocka_unit_test(test_ideal_memory),
+                                       cmocka_unit_test(test_events)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
