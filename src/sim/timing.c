@@ -327,6 +327,12 @@ void sim_timing_step(struct pl_sim *sim, const struct decoded *dec, const struct
         wait_until(&w, sim_memory_all(sim, w.at), PL_SIM_FENCE_CAUSE);
     if (dec->in.op == PL_C_FENCE_ST)
         wait_until(&w, sim_memory_engine(sim, PL_SIM_STORE, w.at), PL_SIM_FENCE_CAUSE);
+    if (dec->unit == PL_SIM_VECTOR && x->write.count) {
+        static uint64_t used[4096];
+        while (used[(w.at + lat.result_cyc) % 4096] == w.at + lat.result_cyc)
+            wait_until(&w, w.at + 1, PL_SIM_PORT_CAUSE);
+        used[(w.at + lat.result_cyc) % 4096] = w.at + lat.result_cyc;
+    }
     t->step.stall = w.at - t->issue;
     t->step.why = PL_SIM_ISSUE_CAUSE;
     t->step.busy = 0;
