@@ -18,6 +18,15 @@ area fp_mul "Exp=8 Man=7" "$rtl/vector/fp_mul.sv"
 area fp_exp "Exp=8 Man=7" "$rtl/vector/fp_exp.sv"
 area fp_reci "Exp=8 Man=7" "$rtl/vector/fp_reci.sv"
 area mx_quantise "N=16 Kind=0 Qman=4 MaxCode=7" "$rtl/vector/mx_quantise.sv"
+area fp_convert "Exp=8 Man=23 Oexp=8 Oman=7" "$rtl/vector/fp_convert.sv"
+area vec_lanes "Vlen=16 Exp=8 Man=7" "$rtl/vector/vec_lanes.sv" "$rtl/vector/fp_add.sv" "$rtl/vector/fp_mul.sv" "$rtl/vector/fp_exp.sv" "$rtl/vector/fp_reci.sv" \
+    "$rtl/vector/fp_order.sv" "$rtl/array/mx_delay.sv"
+area vec_reduce "Vlen=16 Exp=8 Man=7" "$rtl/vector/vec_reduce.sv" "$rtl/vector/fp_sum.sv" "$rtl/vector/fp_add.sv" "$rtl/vector/fp_convert.sv" \
+    "$rtl/array/mx_tree.sv" "$rtl/array/mx_to_fp.sv" "$rtl/array/mx_delay.sv"
+area vec_scan "Vlen=16 Exp=8 Man=7" "$rtl/vector/vec_scan.sv" "$rtl/vector/fp_add.sv" "$rtl/array/mx_delay.sv"
+area vec_hadamard "Vlen=16 Exp=8 Man=7" "$rtl/vector/vec_hadamard.sv" "$rtl/array/mx_to_fp.sv" "$rtl/array/mx_delay.sv"
+area stage_in "Vlen=16 Kind=0 Qman=8 Block=16" "$rtl/vector/stage_in.sv" "$rtl/array/mx_edge.sv" "$rtl/array/mx_to_fp.sv" "$rtl/array/mx_delay.sv"
+area stage_out "Vlen=16 Kind=0 Qman=8 MaxCode=127 Block=16" "$rtl/vector/stage_out.sv" "$rtl/vector/mx_quantise.sv" "$rtl/vector/fp_convert.sv"
 area mx_subarray "N=4 Run=4" $array
 area mx_array "S=1 N=8 Run=8" $array
 area mx_array "S=4 N=4 Run=4" $array

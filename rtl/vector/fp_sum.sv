@@ -1,5 +1,5 @@
 // fp_sum - sum of N lanes of floats of Exp and Man bits to a binary32, by the tree of the array with 12 guard bits and one
-// rounding (doc/numerics.md, 8). log2(N) + 1 registers.
+// rounding (doc/numerics.md, 8). D log2(N) + 1 registers.
 //
 // A NaN, or infinities of both signs, make it NaN; infinities of one sign that infinity.
 // SPDX-License-Identifier: Apache-2.0
@@ -7,6 +7,7 @@ module fp_sum #(
     parameter int N = 16,
     parameter int Exp = 8,
     parameter int Man = 7,
+    parameter int D = 1, // registers of a level of the tree
     parameter int W = 1 + Exp + Man
 ) (
     input  logic           clk_i,
@@ -18,6 +19,7 @@ module fp_sum #(
     localparam int Ew = 11;
     localparam int Levels = (N > 1) ? $clog2(N) : 0;
     localparam int Ow = Mw + Levels;
+    localparam int Last = D * Levels;
     localparam int Bias = (1 << (Exp - 1)) - 1;
     localparam logic [Exp-1:0] Top = {Exp{1'b1}};
     logic [N*Mw-1:0] m;
@@ -46,15 +48,16 @@ module fp_sum #(
     logic [Ow-1:0]       tm;
     logic [Ew-1:0]       te;
     logic [31:0]         y;
-    logic [Levels:0]     nan_q, plus_q, minus_q;
-    mx_tree #(.N(N), .W(Mw), .Ew(Ew), .Ow(Ow)) u_tree (.clk_i(clk_i), .m_i(m), .e_i(e), .m_o(tm), .e_o(te));
+    logic [Last:0]       nan_q, plus_q, minus_q;
+    mx_tree #(.N(N), .W(Mw), .Ew(Ew), .D(D), .Ow(Ow)) u_tree (
+        .clk_i(clk_i), .m_i(m), .e_i(e), .m_o(tm), .e_o(te));
     // value = m 2^(e - Bias - Man - G)
     mx_to_fp #(.W(Ow), .Ew(Ew), .Bias(Bias + Man + G), .Exp(8), .Man(23)) u_round (
         .clk_i(clk_i), .m_i(tm), .e_i(te), .f_o(y));
     always_ff @(posedge clk_i) begin
-        nan_q   <= (Levels+1)'({nan_q, nan || (plus && minus)});
-        plus_q  <= (Levels+1)'({plus_q, plus});
-        minus_q <= (Levels+1)'({minus_q, minus});
+        nan_q   <= (Last+1)'({nan_q, nan || (plus && minus)});
+        plus_q  <= (Last+1)'({plus_q, plus});
+        minus_q <= (Last+1)'({minus_q, minus});
     end
-    assign y_o = nan_q[Levels] ? 32'h7fc00000 : plus_q[Levels] ? 32'h7f800000 : minus_q[Levels] ? 32'hff800000 : y;
+    assign y_o = nan_q[Last] ? 32'h7fc00000 : plus_q[Last] ? 32'h7f800000 : minus_q[Last] ? 32'hff800000 : y;
 endmodule
