@@ -27,9 +27,11 @@ TEST(test_operators_add_up)
         assert_true(fabs(json_real_value(get(roof, "macs_per_cycle")) - attained) < 1e-9);
         assert_true(fabs(json_real_value(get(roof, "ceiling")) - ceiling) < 1e-9);
         assert_true(fabs(json_real_value(get(roof, "of_ceiling")) - attained / ceiling) < 1e-9);
-        /* An operator begins while what the one before has left running (results, loads of gains) is still counted as that
-         * one's cycles: 230 of the 3072 that q_proj keeps the array busy. */
-        assert_true(attained <= 256 * 1.1);
+        /* What an operator leaves running (results, loads of gains) counts as its cycles, while the next one's products begin.
+         * So the array's peak bounds the time the front end spends in an operator, and its cycles where they are no fewer. */
+        const uint64_t own = sum_members(get(op, "stall_cycles"));
+        assert_true(number(op, "data_macs") <= 256 * own);
+        assert_true(attained <= 256 || own > number(op, "cycles"));
         assert_true(json_is_null(get(roof, "macs_per_byte")) == !number(op, "hbm_bytes"));
     }
     assert_int_equal(cycles, number(stats, "cycles"));
