@@ -16,6 +16,7 @@ enum pl_sim_unit {
     PL_SIM_UNIT_COUNT
 };
 const char *pl_sim_unit_name(enum pl_sim_unit u);
+enum pl_sim_unit pl_sim_unit_of(enum pl_op op); /* where it works */
 
 struct pl_sim_rows { /* of Vector SRAM: `count` groups of `width` rows, `stride` rows apart */
     uint32_t first, count, stride, width;

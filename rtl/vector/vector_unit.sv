@@ -2,7 +2,7 @@
 //
 // A command is given in the cycle its operation starts. Its rows are read in that cycle (data LatSram later); a row result is given to
 // Vector SRAM, a scalar result to the register files, in cycle start + result - 1, where result is that of src/arch/timing.c. The unit
-// never waits: the scoreboard sees to operands and order. V_TOPK, V_ROUTE and V_PICK are not commands of this unit (vec_choose).
+// never waits: the scoreboard sees to operands and order. V_TOPK, V_ROUTE and V_PICK are not commands of this unit.
 //
 // Operations of different latency may end in one cycle, so there is a result port for each: 0 add, max, min and movements, 1 multiply,
 // 2 exp, 3 reciprocal, 4 scan, 5 + k Hadamard in groups of 2^k. Ports of equal latency never meet in a cycle.

@@ -22,7 +22,7 @@ struct pl_edge pl_edge_of(const struct pl_format *f)
 {
     const unsigned wider = f->range != PL_RANGE_SYMMETRIC; /* v is never -2^(width-1) */
     if (f->kind == PL_FORMAT_MXINT)
-        return scaled(f, (struct pl_edge){f->int_bits + wider, f->int_bits - (f->range == PL_RANGE_UNSIGNED ? 1 : 2), f->block});
+        return scaled(f, (struct pl_edge){f->int_bits + wider, -int_exp(f), f->block});
     const unsigned bits = decoded_bits(f->elem);
     if (f->kind == PL_FORMAT_MXFP && bits <= MAX_EDGE_BITS)
         return scaled(f, (struct pl_edge){bits, f->elem.man_bits + minifloat_bias(f->elem) - 1, f->block});
@@ -44,9 +44,8 @@ static int32_t significand(struct pl_minifloat f, uint32_t code, int *exp)
 static void decode_int(const struct pl_format *f, const uint32_t *code, const uint8_t *scale, size_t n, int32_t *v,
                        int16_t *e)
 {
-    const int up = 32 - f->int_bits;
     for (size_t i = 0; i < n; i++)
-        v[i] = f->range == PL_RANGE_UNSIGNED ? (int32_t)code[i] : (int32_t)((uint32_t)code[i] << up) >> up;
+        v[i] = int_code(f, code[i]);
     for (size_t b = 0; b * f->block < n; b++)
         e[b] = scale[b];
 }

@@ -54,6 +54,18 @@ static inline int32_t order_key(float x)
     return u < 0 ? u ^ 0x7fffffff : u;
 }
 
+/* MXINT: the integer q of a code, and the exponent of q = 1 at scale 1. */
+static inline int32_t int_code(const struct pl_format *f, uint32_t code)
+{
+    const int up = 32 - f->int_bits;
+    return f->range == PL_RANGE_UNSIGNED ? (int32_t)code : (int32_t)(code << up) >> up;
+}
+
+static inline int int_exp(const struct pl_format *f)
+{
+    return (f->range == PL_RANGE_UNSIGNED ? 1 : 2) - f->int_bits;
+}
+
 /* quantise_more.c: one block of a format that is not on the machine; true: a NaN or Inf */
 bool mx_quantise_more(const struct pl_format *f, const float *x, const int16_t *exp_add, size_t n, uint32_t *code, uint8_t *scale);
 int minifloat_bias(struct pl_minifloat f);

@@ -187,13 +187,6 @@ bool pl_quantise(const struct pl_format *f, const float *x, const int16_t *exp_a
     return sticky;
 }
 
-/* Two's complement. */
-static int32_t int_code(const struct pl_format *f, uint32_t code)
-{
-    const int up = 32 - f->int_bits;
-    return (int32_t)(code << up) >> up;
-}
-
 void pl_dequantise(const struct pl_format *f, const uint32_t *code, const uint8_t *scale, size_t n, float *out)
 {
     if (f->kind == PL_FORMAT_FLOAT && is_bf16(f->elem)) {
@@ -213,13 +206,11 @@ void pl_dequantise(const struct pl_format *f, const uint32_t *code, const uint8_
         if (s == 255) {
             out[i] = bits_float(0x7fc00000);
         } else if (!pl_format_on_machine(f)) {
-            const bool positive = f->range == PL_RANGE_UNSIGNED;
             const double v = f->kind == PL_FORMAT_MXFP ? (double)pl_minifloat_decode(f->elem, code[i])
-                             : positive                ? ldexp(code[i], 1 - f->int_bits)
-                                                       : ldexp(int_code(f, code[i]), 2 - f->int_bits);
+                                                       : ldexp(int_code(f, code[i]), int_exp(f));
             out[i] = (float)(v * pl_scale_value(f, s));
         } else if (f->kind == PL_FORMAT_MXINT) {
-            out[i] = ldexpf((float)int_code(f, code[i]), s - 127 - (f->int_bits - 2));
+            out[i] = ldexpf((float)int_code(f, code[i]), s - 127 + int_exp(f));
         } else {
             out[i] = ldexpf(pl_minifloat_decode(f->elem, code[i]), s - 127);
         }

@@ -17,7 +17,7 @@ double pl_scale_value(const struct pl_format *f, uint8_t scale)
 /* MXINT: the value of q = 1, and the largest and the least q. */
 static double int_step(const struct pl_format *f)
 {
-    return ldexp(1, (f->range == PL_RANGE_UNSIGNED ? 1 : 2) - f->int_bits);
+    return ldexp(1, int_exp(f));
 }
 
 static double int_max(const struct pl_format *f)

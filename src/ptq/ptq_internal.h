@@ -36,7 +36,7 @@ struct ptq_grid {
     int min_exp, man; /* MXFP: exponent of the smallest normal; fraction bits */
     double max, min;  /* largest and least element */
     double lsb;       /* MXINT: distance of elements */
-    int candidate[7]; /* scale bytes to try, from ptq_grid_floor's */
+    int candidate[6]; /* scale bytes to try, from ptq_grid_floor's */
     unsigned n_candidates;
 };
 struct ptq_grid ptq_grid_of(const struct pl_format *f);

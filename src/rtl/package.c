@@ -12,7 +12,7 @@ static unsigned bits_for(uint64_t n)
     return n > 2 ? pl_log2(n - 1) + 1 : 1;
 }
 
-static void upper(const char *name, char out[64])
+void rtl_upper(const char *name, char out[64])
 {
     size_t i = 0;
     for (; name[i] && i < 63; i++)
@@ -29,7 +29,7 @@ static void number(struct pl_buf *out, const char *name, uint64_t v)
 static void parameters(const struct pl_arch *a, struct pl_buf *out)
 {
     char name[64];
-#define NUMBER_U32(n) upper(#n, name), number(out, name, a->n)
+#define NUMBER_U32(n) rtl_upper(#n, name), number(out, name, a->n)
 #define NUMBER_U64(n) (void)name
 #define NUMBER_F64(n) (void)name
 #define PARAM(section, name_, type, unit, dflt, least, most, source, doc) NUMBER_##type(name_);

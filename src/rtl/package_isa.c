@@ -5,15 +5,12 @@
 
 #include "../isa/isa_internal.h"
 #include "plena/arch_timing.h"
+#include "plena/sim.h"
 #include "rtl_internal.h"
 
 static const char *const class_name[PL_OPC_COUNT] = {
     "MM", "MM_WO", "BMM", "MV", "MV_WO", "VADD", "VMUL", "VEXP", "VRECI", "VMOVE", "VSUM", "VMAX", "VSCAN", "VHADAMARD", "VTOPK",
     "SFP", "SEXP", "SDIV", "SMEM", "SMAP", "INT", "IMUL", "CTL"};
-
-/* The units of the timing plane, in its order. */
-enum { U_MATRIX, U_WRITE_OUT, U_VECTOR, U_SCALAR, U_LOAD_M, U_LOAD_V, U_STORE, U_CONTROL, U_COUNT };
-static const char *const unit_name[U_COUNT] = {"MATRIX", "WRITE_OUT", "VECTOR", "SCALAR", "LOAD_M", "LOAD_V", "STORE", "CONTROL"};
 
 static enum pl_op_class class_of(enum pl_op op)
 {
@@ -44,27 +41,16 @@ static enum pl_op_class class_of(enum pl_op op)
     }
 }
 
-static unsigned unit_of(enum pl_op op)
-{
-    switch (op) {
-    case PL_H_PREFETCH_M: case PL_H_LOAD_M: return U_LOAD_M;
-    case PL_H_PREFETCH_V: case PL_H_LOAD_V: return U_LOAD_V;
-    case PL_H_STORE_V: case PL_H_SAVE_V: return U_STORE;
-    case PL_M_MM_WO: case PL_M_MV_WO: return U_WRITE_OUT;
-    default: break;
-    }
-    static const uint8_t by_unit[PL_UNIT_COUNT] = {[PL_UNIT_MAT] = U_MATRIX, [PL_UNIT_VEC] = U_VECTOR, [PL_UNIT_SCA] = U_SCALAR,
-                                                   [PL_UNIT_CTL] = U_CONTROL};
-    return by_unit[pl_isa_info(op)->unit];
-}
-
 static void names(struct pl_buf *out)
 {
+    char unit[64];
     pl_buf_puts(out, "\n    // Operations, in the order of isa.def; units; classes of latency.\n");
     for (unsigned op = 0; op < PL_OP_COUNT; op++)
         pl_buf_printf(out, "    localparam logic [6:0] OP_%s = 7'd%u;\n", op_row[op].info.name, op);
-    for (unsigned u = 0; u < U_COUNT; u++)
-        pl_buf_printf(out, "    localparam logic [2:0] UNIT_%s = 3'd%u;\n", unit_name[u], u);
+    for (unsigned u = 0; u < PL_SIM_UNIT_COUNT; u++) {
+        rtl_upper(pl_sim_unit_name((enum pl_sim_unit)u), unit);
+        pl_buf_printf(out, "    localparam logic [2:0] UNIT_%s = 3'd%u;\n", unit, u);
+    }
     for (unsigned c = 0; c < PL_OPC_COUNT; c++)
         pl_buf_printf(out, "    localparam logic [4:0] CLASS_%s = 5'd%u;\n", class_name[c], c);
 }
@@ -127,7 +113,7 @@ static void decoded_bits(enum pl_op op, char out[64])
     pl_isa_registers(&probe, &r);
     const struct {
         unsigned value, width;
-    } part[] = {{1, 1}, {op, 7}, {unit_of(op), 3}, {class_of(op), 5},
+    } part[] = {{1, 1}, {op, 7}, {pl_sim_unit_of(op), 3}, {class_of(op), 5},
                 {r.gp_src >> 1 & 1u, 1}, {r.gp_dst >> 1 & 1u, 1}, {r.gp_src >> 2 & 1u, 1}, {r.gp_src >> 3 & 1u, 1},
                 {r.gp_src >> 4 & 1u, 1}, {r.gp_dst >> 4 & 1u, 1}, {r.fp_src >> 1 & 1u, 1}, {r.fp_dst >> 1 & 1u, 1},
                 {r.fp_src >> 2 & 1u, 1}, {r.fp_src >> 3 & 1u, 1},

@@ -4,6 +4,8 @@
 #define RTL_INTERNAL_H
 #include "plena/rtl.h"
 
+/* package.c: the name in capital letters. */
+void rtl_upper(const char *name, char out[64]);
 /* Opcodes, units, classes, decoding. */
 void rtl_package_isa(struct pl_buf *out);
 #endif

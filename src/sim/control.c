@@ -24,7 +24,7 @@ static void registers(struct decoded *dec, const struct pl_op_info *info)
     }
 }
 
-static enum pl_sim_unit unit_of(enum pl_op op, enum pl_unit unit)
+enum pl_sim_unit pl_sim_unit_of(enum pl_op op)
 {
     switch (op) {
     case PL_H_PREFETCH_M:
@@ -42,6 +42,7 @@ static enum pl_sim_unit unit_of(enum pl_op op, enum pl_unit unit)
     default:
         break;
     }
+    const enum pl_unit unit = pl_isa_info(op)->unit;
     return unit == PL_UNIT_MAT ? PL_SIM_MATRIX : unit == PL_UNIT_VEC ? PL_SIM_VECTOR : unit == PL_UNIT_SCA ? PL_SIM_SCALAR : PL_SIM_CONTROL;
 }
 
@@ -80,7 +81,7 @@ enum pl_status sim_decode(struct pl_sim *sim, struct pl_diag *d)
             continue;
         const struct pl_op_info *info = pl_isa_info((enum pl_op)dec->in.op);
         registers(dec, info);
-        dec->unit = (uint8_t)unit_of((enum pl_op)dec->in.op, info->unit);
+        dec->unit = (uint8_t)pl_sim_unit_of((enum pl_op)dec->in.op);
         if (dec->in.op == PL_C_LOOP_START || dec->in.op == PL_C_LOOP_REG)
             stack[depth++] = pc;
         else if (dec->in.op == PL_C_LOOP_END && depth)

@@ -64,7 +64,7 @@ struct hbm_row {
 };
 struct traffic {
     uint64_t bytes, last_elem, last_scale;
-    uint64_t steps; /* cycles of an engine of the RTL: rows, each taking the most bursts it brings of elements or of scales */
+    uint64_t steps; /* cycles of the engine with an ideal memory: rows, each taking the most bursts it brings of elements or of scales */
     struct stream stream[2];
 };
 
@@ -101,6 +101,14 @@ static void count_row(struct pl_sim *sim, const struct hbm_row *r, struct traffi
     t->steps += most ? most : 1;
     add_piece(&t->stream[0], r->elem, pl_format_row_bytes(r->format, r->n));
     add_piece(&t->stream[1], r->scale, pl_format_row_scales(r->format, r->n));
+}
+
+/* What the timing plane needs of it; bytes: those read, or written. */
+static void note_traffic(struct touch *t, const struct traffic *traffic, uint64_t *bytes)
+{
+    *bytes = traffic->bytes;
+    t->hbm_steps = traffic->steps;
+    memcpy(t->stream, traffic->stream, sizeof t->stream);
 }
 
 /* Everything of a load but the elements: bounds, traffic, order behind stores, scales. */
@@ -345,9 +353,8 @@ enum pl_status sim_H_LOAD_M(struct pl_sim *sim, const struct pl_insn *in, struct
             prepare_tile(sim, &sim->tile[first + i], &desc->format);
     if (rows && !desc->tile)
         traffic = by_rows;
-    t->hbm_read = traffic.bytes;
-    t->hbm_steps = by_rows.steps;
-    memcpy(t->stream, traffic.stream, sizeof t->stream);
+    traffic.steps = by_rows.steps;
+    note_traffic(t, &traffic, &t->hbm_read);
     return PL_OK;
 }
 
@@ -401,9 +408,7 @@ enum pl_status sim_H_LOAD_V(struct pl_sim *sim, const struct pl_insn *in, struct
             for (uint32_t l = desc->cols; l < vlen; l++)
                 vrow_data(sim, row)[l] = vrow_data(sim, row)[l - desc->cols];
     }
-    t->hbm_read = traffic.bytes;
-    t->hbm_steps = traffic.steps;
-    memcpy(t->stream, traffic.stream, sizeof t->stream);
+    note_traffic(t, &traffic, &t->hbm_read);
     return PL_OK;
 }
 
@@ -427,9 +432,7 @@ enum pl_status sim_H_SAVE_V(struct pl_sim *sim, const struct pl_insn *in, struct
         else
             traffic.steps++;
     }
-    t->hbm_write = traffic.bytes;
-    t->hbm_steps = traffic.steps;
-    memcpy(t->stream, traffic.stream, sizeof t->stream);
+    note_traffic(t, &traffic, &t->hbm_write);
     return PL_OK;
 }
 
@@ -487,9 +490,7 @@ enum pl_status sim_H_PREFETCH_M(struct pl_sim *sim, const struct pl_insn *in, st
         PL_TRY(published_row(sim, in, &p, r, &row));
         PL_TRY(load_tile_row(sim, tile, r % mlen, &row, &traffic));
     }
-    t->hbm_read = traffic.bytes;
-    t->hbm_steps = traffic.steps;
-    memcpy(t->stream, traffic.stream, sizeof t->stream);
+    note_traffic(t, &traffic, &t->hbm_read);
     return PL_OK;
 }
 
@@ -511,9 +512,7 @@ enum pl_status sim_H_PREFETCH_V(struct pl_sim *sim, const struct pl_insn *in, st
         PL_TRY(load_row(sim, &row, code, scale, &traffic));
         to_vsram(sim, first + j, p.format, code, scale, vlen);
     }
-    t->hbm_read = traffic.bytes;
-    t->hbm_steps = traffic.steps;
-    memcpy(t->stream, traffic.stream, sizeof t->stream);
+    note_traffic(t, &traffic, &t->hbm_read);
     return PL_OK;
 }
 
@@ -532,8 +531,6 @@ enum pl_status sim_H_STORE_V(struct pl_sim *sim, const struct pl_insn *in, struc
         PL_TRY(published_row(sim, in, &p, j, &row));
         PL_TRY(store_row(sim, &row, vrow_data(sim, first + j), &traffic));
     }
-    t->hbm_write = traffic.bytes;
-    t->hbm_steps = traffic.steps;
-    memcpy(t->stream, traffic.stream, sizeof t->stream);
+    note_traffic(t, &traffic, &t->hbm_write);
     return PL_OK;
 }

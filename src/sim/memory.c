@@ -1,7 +1,7 @@
 /* memory.c - the DMA engines: transfers between HBM and the SRAMs, in the background.
  *
  * hbm_model "simple": a bus of a given bandwidth with a latency behind it; a transfer's end is known when it is issued.
- * "ideal": each engine moves a burst of elements, one of scales and one row a cycle, with the latency behind it (rtl/dma).
+ * "ideal": each engine moves a burst of elements, one of scales and one row a cycle, with the latency behind it.
  * Otherwise the name of a preset of module hbm. Then the end of a transfer depends on what is asked for later, so it is
  * found when somebody waits for it: the front end issues in order and stands still until then, so that nothing more can be
  * asked for before that end. Until then its stamp is pending. Requests wait here until HBM time reaches their start. */
